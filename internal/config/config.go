@@ -1,0 +1,168 @@
+// Package config knows every setting of Serval: its name, its default, where its value came from and what is wrong
+// with it. A flag beats the environment, the environment beats the default. No other package reads the environment.
+package config
+
+import (
+	"path/filepath"
+	"time"
+)
+
+// Config is what one run of Serval goes by. Default gives one that is complete; Load layers the user's wishes over it.
+type Config struct {
+	// Binds are the addresses to listen on, as written: "tcp://HOST:PORT" or "unix:///PATH". Relative unix paths
+	// count from Directory. Default: port 9292 on every address, IPv6 included where the machine has it (as Puma 8).
+	Binds []string
+
+	// Directory is the app's directory, absolute. Symlinks in it are kept. Default: the current one.
+	Directory string
+
+	// Rackup is the app's rackup file, absolute. Default: config.ru in Directory.
+	Rackup string
+
+	// Environment is the app's environment, RACK_ENV for the workers. Default: "development".
+	Environment string
+
+	// Tag is the name shown in process titles. Default: the base name of Directory.
+	Tag string
+
+	// MinThreads and MaxThreads say how many requests one worker runs at a time. MinThreads threads are started with
+	// the worker, the others on demand. 0 ≤ MinThreads ≤ MaxThreads, 1 ≤ MaxThreads ≤ 1024. Default: 0 and 5.
+	MinThreads, MaxThreads int
+
+	// Workers is the number of worker processes as asked for, 0–1024. Zero, the default, is Puma's single mode: one
+	// worker, and a log without process ids. See WorkerCount.
+	Workers int
+
+	// Include are directories to put first on Ruby's load path, absolute, the first one first.
+	Include []string
+
+	// Ruby is the Ruby that runs the workers: a name looked up in PATH or a path. Default: "ruby".
+	Ruby string
+
+	// EarlyHints says whether apps may send 103 responses.
+	EarlyHints bool
+
+	// Pidfile is where the front's process id is written, absolute. Empty: nowhere.
+	Pidfile string
+
+	// RedirectStdout and RedirectStderr are files, absolute, that take the place of the two streams. Empty: kept.
+	RedirectStdout, RedirectStderr string
+
+	// RedirectAppend says that the files are continued rather than emptied at start.
+	RedirectAppend bool
+
+	// LogRequests asks for an access log on standard output.
+	LogRequests bool
+
+	// Silent drops everything but errors from the event log.
+	Silent bool
+
+	// Notices are lines for the log, about things found while loading that do not keep Serval from starting.
+	Notices []string
+
+	// MaxConnections is how many client connections may be open at once. At least 1. Default: 16384.
+	MaxConnections int
+
+	// QueueLimit is how many requests may wait for a free thread; the next one gets 503. Zero: none may wait.
+	// Default: 1024.
+	QueueLimit int
+
+	// QueueTimeout is how long a request may wait for a free thread before it gets 503. Zero: for ever. Default: 30 s.
+	QueueTimeout time.Duration
+
+	// RequestTimeout is how long the app may take to begin its response. Zero, the default: for ever.
+	RequestTimeout time.Duration
+
+	// HeaderTimeout is how long a client may take to send one whole request head. Zero: for ever. Default: 30 s.
+	HeaderTimeout time.Duration
+
+	// BodyTimeout is how long a client may take to send one whole request body. Zero, the default: for ever, as long
+	// as it keeps to MinBodyRate.
+	BodyTimeout time.Duration
+
+	// MinBodyRate is how many bytes a second of a request body must arrive, averaged over any 20 s. Zero: any rate
+	// will do. Default: 100.
+	MinBodyRate int64
+
+	// WriteTimeout is how long a client may take no byte of its response before it is cut. Zero: for ever.
+	// Default: 60 s.
+	WriteTimeout time.Duration
+
+	// KeepAliveTimeout is how long a connection may be idle between two requests. Zero: every response closes its
+	// connection. Default: 65 s, as Puma's persistent_timeout.
+	KeepAliveTimeout time.Duration
+
+	// MaxKeepAlive is how many requests one connection may carry. Zero, the default: any number.
+	MaxKeepAlive int
+
+	// MaxTarget is how many bytes a request target (path and query) may have; longer ones get 414. Default: 16 KiB.
+	MaxTarget int
+
+	// MaxHeader is how many bytes the header fields of a request may have in all; more get 431. Default: 112 KiB, as
+	// Puma.
+	MaxHeader int
+
+	// MaxHeaders is how many header fields a request may have; more get 431. Default: 256.
+	MaxHeaders int
+
+	// MaxBody is how many bytes a request body may have; larger ones get 413. Zero, the default: any number.
+	MaxBody int64
+
+	// SpoolDir is where large bodies wait on disk. Default: TMPDIR, or else /var/tmp, since /tmp is often memory.
+	SpoolDir string
+
+	// BootTimeout is how long a worker may take to load the app. Zero: for ever. Default: 60 s, as Puma.
+	BootTimeout time.Duration
+
+	// ShutdownTimeout is how long requests may go on after Serval was told to stop. Zero: they are cut at once.
+	// Default: 30 s, as Puma.
+	ShutdownTimeout time.Duration
+
+	// IdleTimeout ends Serval when no request came for so long. Zero, the default: never.
+	IdleTimeout time.Duration
+
+	// WorkerMemoryLimit is the resident memory in bytes past which a worker is replaced. Zero, the default: none.
+	WorkerMemoryLimit int64
+
+	// WorkerEnv is the environment the workers start with: Serval's own, with RACK_ENV and PWD set right.
+	WorkerEnv []string
+
+	sources map[string]string
+}
+
+// Default is the configuration of a Serval that was asked for nothing. Directory is left empty; Load fills it.
+func Default() Config {
+	c := Config{sources: map[string]string{}}
+	for i := range Settings {
+		s := &Settings[i]
+		if s.Default == "" {
+			continue
+		}
+		if err := s.set(&c, s.Default); err != nil {
+			panic("config: the default of --" + s.Name + " does not parse: " + err.Error())
+		}
+	}
+	return c
+}
+
+// WorkerCount is how many worker processes run: at least one.
+func (c *Config) WorkerCount() int { return max(c.Workers, 1) }
+
+// Cluster reports whether the user asked for workers by number, which is when Puma puts process ids into its log.
+func (c *Config) Cluster() bool { return c.Workers > 0 }
+
+// Source says where a setting, named as its flag is, got its value: "--threads", "PUMA_MAX_THREADS" or "default".
+func (c *Config) Source(name string) string {
+	if s := c.sources[name]; s != "" {
+		return s
+	}
+	return "default"
+}
+
+// abs makes a path of the user's absolute, counted from the app's directory as in Puma, which changes into it first.
+func (c *Config) abs(path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(c.Directory, path)
+}

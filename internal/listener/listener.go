@@ -1,0 +1,113 @@
+// Package listener opens the sockets Serval listens on. All are opened or none; what cannot be opened is refused with
+// a sentence that says why and what to do; and a socket file is removed only by the Serval that made it.
+package listener
+
+import (
+	"net"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Listener is an open socket with a name.
+type Listener struct {
+	net.Listener
+
+	// Name tells this listener from all others, through restarts: "tcp://127.0.0.1:9292", "unix:///run/app.sock".
+	// The port is the one asked for, so it is 0 where the kernel chose it.
+	Name string
+
+	// URL is the address for people and clients: "http://127.0.0.1:9292", with the real port, "unix:///run/app.sock".
+	URL string
+
+	// Notice is a line for the log about something that differs from what was asked for. Mostly empty.
+	Notice string
+
+	file  *socketFile // the unix path we made, or nil
+	close func() error
+}
+
+// Listen opens a socket for each bind, more than one for the name localhost, in order. When one cannot be opened, all
+// are closed again.
+func Listen(binds []Bind) ([]*Listener, error) {
+	var open []*Listener
+	for i := range binds {
+		more, err := listen(&binds[i], binds)
+		if err != nil {
+			CloseAll(open)
+			return nil, err
+		}
+		open = append(open, more...)
+	}
+	return open, nil
+}
+
+// CloseAll closes listeners and returns the first error.
+func CloseAll(listeners []*Listener) error {
+	var first error
+	for _, l := range listeners {
+		if err := l.Close(); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// Close stops listening, and removes the socket file if it is still the one made here. It may be called again.
+func (l *Listener) Close() error { return l.close() }
+
+// File is a duplicate of the socket, for a process that is to inherit it. It outlives the listener.
+func (l *Listener) File() (*os.File, error) {
+	return l.Listener.(interface{ File() (*os.File, error) }).File()
+}
+
+func listen(b *Bind, all []Bind) ([]*Listener, error) {
+	if b.Network == "unix" {
+		l, err := listenUnix(b)
+		if err != nil {
+			return nil, err
+		}
+		return []*Listener{l}, nil
+	}
+	return listenTCP(b, all)
+}
+
+// wrap makes a Listener of a socket that is listening, and takes the socket over.
+func wrap(fd int, file *socketFile) (*Listener, error) {
+	f := os.NewFile(uintptr(fd), "listener")
+	defer f.Close() // FileListener works on a duplicate
+	inner, err := net.FileListener(f)
+	if err != nil {
+		return nil, err
+	}
+	l := &Listener{Listener: inner, file: file}
+	l.close = sync.OnceValue(func() error {
+		// The file goes first, so that nobody finds a path that no longer answers.
+		if l.file != nil {
+			l.file.remove()
+		}
+		return l.Listener.Close()
+	})
+	return l, nil
+}
+
+// open makes a socket, binds it, and listens; prepare runs between the first two, and then between the last two.
+func open(family int, addr unix.Sockaddr, backlog int, options func(fd int) error, bound func() error) (int, error) {
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return -1, err
+	}
+	for _, step := range []func() error{
+		func() error { return options(fd) },
+		func() error { return unix.Bind(fd, addr) },
+		bound,
+		func() error { return unix.Listen(fd, backlog) },
+	} {
+		if err := step(); err != nil {
+			unix.Close(fd)
+			return -1, err
+		}
+	}
+	return fd, nil
+}

@@ -95,14 +95,14 @@ type Config struct {
 	// MaxKeepAlive is how many requests one connection may carry. Zero, the default: any number.
 	MaxKeepAlive int
 
-	// MaxTarget is how many bytes a request target (path and query) may have; longer ones get 414. Default: 16 KiB.
+	// MaxTarget is how many bytes a request target (path and query) may have; longer ones get 414. Default: 12 KiB, as
+	// Puma.
 	MaxTarget int
 
-	// MaxHeader is how many bytes the header fields of a request may have in all; more get 431. Default: 112 KiB, as
-	// Puma.
+	// MaxHeader is how many bytes a request head may have in all; more get 431. Default: 112 KiB, as Puma.
 	MaxHeader int
 
-	// MaxHeaders is how many header fields a request may have; more get 431. Default: 256.
+	// MaxHeaders is how many header lines a request may have; more get 431. Default: 200.
 	MaxHeaders int
 
 	// MaxBody is how many bytes a request body may have; larger ones get 413. Zero, the default: any number.

@@ -43,7 +43,7 @@ func setThreads(c *Config, value string) error {
 		return fmt.Errorf("%w, or two as in 0:5", err)
 	}
 	if least > most {
-		return fmt.Errorf("the least must come first: %d:%d", most, least)
+		return fmt.Errorf("the smaller number comes first: write %d:%d", most, least)
 	}
 	c.MinThreads, c.MaxThreads = least, most
 	return nil

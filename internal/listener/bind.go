@@ -57,6 +57,9 @@ func Parse(uri string) (Bind, error) {
 	b := Bind{URI: uri, Backlog: defaultBacklog}
 	scheme, rest, ok := strings.Cut(uri, "://")
 	if !ok {
+		if host, port, err := net.SplitHostPort(uri); err == nil {
+			return Bind{}, b.refuse(nil, "the kind of address is missing; write tcp://%s", net.JoinHostPort(host, port))
+		}
 		return Bind{}, b.refuse(nil, "write tcp://HOST:PORT or unix:///PATH")
 	}
 	rest, query, _ := strings.Cut(rest, "?")

@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"serval/internal/config"
+)
+
+// addFlags defines a flag for every setting. What is given on the command line is collected in its order, since later
+// flags win over earlier ones.
+func addFlags(flags *pflag.FlagSet, given *[]config.Arg) {
+	flags.SortFlags = false
+	for _, s := range config.Settings {
+		f := flags.VarPF(&argValue{s, given}, s.Name, s.Short, s.Help)
+		if s.Arg == "" {
+			f.NoOptDefVal = switchedOn
+		}
+	}
+	for _, p := range pumaOnly {
+		f := flags.VarPF(&p, p.name, p.short, "")
+		f.Hidden = true
+		f.NoOptDefVal = switchedOn // the flag alone is enough to say that it is not supported
+	}
+	flags.BoolP("help", "h", false, "show this help")
+	flags.BoolP("version", "V", false, "show the version")
+}
+
+// switchedOn is what pflag hands over for a flag without a value.
+const switchedOn = "true"
+
+// argValue takes the values of one flag.
+type argValue struct {
+	setting config.Setting
+	given   *[]config.Arg
+}
+
+func (v *argValue) Set(value string) error {
+	if v.setting.Arg == "" && value != switchedOn {
+		return usagef("--%s takes no value, and was given %q: leave it out", v.setting.Name, value)
+	}
+	*v.given = append(*v.given, config.Arg{Name: v.setting.Name, Value: value})
+	return nil
+}
+
+func (v *argValue) String() string { return "" }
+
+func (v *argValue) Type() string { return v.setting.Arg }
+
+// flagError puts what pflag found into our words.
+func flagError(flags *pflag.FlagSet, err error) error {
+	var unknown *pflag.NotExistError
+	var valueless *pflag.ValueRequiredError
+	var invalid *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &unknown):
+		name := dashed(unknown.GetSpecifiedName())
+		if other := suggest(flags, name); other != "" {
+			return usagef("unknown flag %s: did you mean %s? See serval --help", name, other)
+		}
+		return usagef("unknown flag %s. See serval --help", name)
+	case errors.As(err, &valueless):
+		f := valueless.GetFlag()
+		return usagef("%s needs a value: write %[1]s %s. See serval --help", dashed(valueless.GetSpecifiedName()), f.Value.Type())
+	case errors.As(err, &invalid):
+		return usageError{invalid.Unwrap()}
+	}
+	return usagef("%v. See serval --help", err)
+}
+
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+func quoted(words []string) string {
+	q := make([]string, len(words))
+	for i, w := range words {
+		q[i] = fmt.Sprintf("%q", w)
+	}
+	return strings.Join(q, ", ")
+}

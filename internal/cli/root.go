@@ -1,0 +1,113 @@
+// Package cli is Serval's command line: it reads the flags, refuses what is wrong in one sentence, and starts the
+// server. Run is the whole program, with its streams and its exit status as values.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"serval/internal/config"
+	"serval/internal/listener"
+)
+
+// Version is what serval --version prints.
+const Version = "0.1.0"
+
+// The exit statuses.
+const (
+	exitOK    = 0
+	exitError = 1 // Serval could not do what was asked
+	exitUsage = 2 // what was asked cannot be understood
+)
+
+// Streams are the standard streams of a command.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// Run runs serval with arguments (without the program's name) and returns its exit status. When ctx ends, a server
+// stops as if it had got a TERM signal.
+func Run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
+	streams := Streams{in, out, errs}
+	err := newRoot(streams, args).ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(errs, "serval: %v\n", err)
+	if isUsage(err) {
+		return exitUsage
+	}
+	return exitError
+}
+
+func newRoot(streams Streams, args []string) *cobra.Command {
+	var given []config.Arg
+	root := &cobra.Command{
+		Use:               "serval [flags] [config.ru]",
+		Version:           Version,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		Args:              onlyRackup,
+		RunE: func(cmd *cobra.Command, files []string) error {
+			cfg, err := load(given, files)
+			if err != nil {
+				return err
+			}
+			return start(cmd.Context(), cfg, streams)
+		},
+	}
+	root.SetArgs(append([]string{}, args...)) // never nil, which cobra takes as a wish for os.Args
+	root.SetIn(streams.In)
+	root.SetOut(streams.Out)
+	root.SetErr(streams.Err)
+	root.SetVersionTemplate("serval {{.Version}}\n")
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(cmd.OutOrStdout()) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd.Flags(), err) })
+	addFlags(root.Flags(), &given)
+	return root
+}
+
+func onlyRackup(_ *cobra.Command, files []string) error {
+	if len(files) > 1 {
+		return usagef("one rackup file is enough, and here are %d (%s): name one. See serval --help", len(files), quoted(files))
+	}
+	return nil
+}
+
+// load makes the configuration and checks all that can be checked before anything is opened.
+func load(given []config.Arg, files []string) (config.Config, error) {
+	rackup := ""
+	if len(files) == 1 {
+		if rackup = files[0]; rackup == "" {
+			return config.Config{}, usagef("the rackup file's name is empty: name one, or leave it out for config.ru")
+		}
+	}
+	cfg, err := config.Load(given, rackup, os.Environ())
+	if err != nil {
+		return config.Config{}, err
+	}
+	if _, err := listener.ParseAll(cfg.Directory, cfg.Binds); err != nil {
+		return config.Config{}, usageError{err}
+	}
+	return cfg, cfg.Validate()
+}
+
+// usageError is a mistake in how serval was called.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+func isUsage(err error) bool {
+	var usage usageError
+	var setting *config.Error
+	return errors.As(err, &usage) || errors.As(err, &setting) && setting.FromFlag()
+}

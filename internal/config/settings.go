@@ -48,8 +48,8 @@ var Settings = []Setting{
 	{"tag", "", "NAME", "", Processes, "a name for the process list", text(func(c *Config) *string { return &c.Tag })},
 	{"boot-timeout", "", "SEC", "60", Processes, "time to load the app", duration(func(c *Config) *time.Duration { return &c.BootTimeout })},
 	{"shutdown-timeout", "", "SEC", "30", Processes, "time to finish requests at the end", duration(func(c *Config) *time.Duration { return &c.ShutdownTimeout })},
-	{"idle-timeout", "", "SEC", "0", Processes, "stop after this time without a request", duration(func(c *Config) *time.Duration { return &c.IdleTimeout })},
-	{"worker-memory-limit", "", "BYTES", "0", Processes, "replace a worker that grew past this", size(func(c *Config) *int64 { return &c.WorkerMemoryLimit }, 0)},
+	{"idle-timeout", "", "SEC", "0", Processes, "stop when idle for so long", duration(func(c *Config) *time.Duration { return &c.IdleTimeout })},
+	{"worker-memory-limit", "", "BYTES", "0", Processes, "replace a worker past this", size(func(c *Config) *int64 { return &c.WorkerMemoryLimit }, 0)},
 
 	{"request-timeout", "", "SEC", "0", Requests, "time to begin a response", duration(func(c *Config) *time.Duration { return &c.RequestTimeout })},
 	{"queue-limit", "", "N", "1024", Requests, "requests in the queue, then 503", number(func(c *Config) *int { return &c.QueueLimit }, 0, 1<<24)},

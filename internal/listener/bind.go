@@ -28,8 +28,10 @@ type Bind struct {
 const (
 	defaultBacklog = 1024 // Puma's
 
-	// maxUnixPath is the room in sockaddr_un.sun_path, less its closing NUL (unix(7)).
+	// maxUnixPath is the room in sockaddr_un.sun_path, less its closing NUL (unix(7)). An abstract name begins with a
+	// NUL besides; the kernel needs none at its end, but Go's libraries do.
 	maxUnixPath = 107
+	maxAbstract = maxUnixPath - 1
 )
 
 // ParseAll parses several addresses. Relative unix paths count from dir.
@@ -174,9 +176,9 @@ func octal(value string) (uint32, error) {
 func (b *Bind) checkLength() error {
 	switch {
 	case len(b.Path) > maxUnixPath:
-		return b.refuse(nil, "the path has %d bytes and the kernel takes %d; choose a shorter one", len(b.Path), maxUnixPath)
-	case len(b.Abstract) > maxUnixPath:
-		return b.refuse(nil, "the name has %d bytes and the kernel takes %d; choose a shorter one", len(b.Abstract), maxUnixPath)
+		return b.refuse(nil, "the path has %d bytes and there is room for %d; choose a shorter one", len(b.Path), maxUnixPath)
+	case len(b.Abstract) > maxAbstract:
+		return b.refuse(nil, "the name has %d bytes and there is room for %d; choose a shorter one", len(b.Abstract), maxAbstract)
 	}
 	return nil
 }

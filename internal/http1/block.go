@@ -5,45 +5,60 @@ import "bytes"
 // block is a worker's header block that is yet to be read: name NUL value NUL …
 type block []byte
 
-// next cuts the first header off the block. A name without a value, at the end of a broken block, comes with ok
-// false and empties it.
-func (b *block) next() (name, value []byte, ok bool) {
-	rest := *b
-	*b = nil
-	end := bytes.IndexByte(rest, 0)
-	if end < 0 {
-		return rest, nil, false
-	}
-	name, rest = rest[:end], rest[end+1:]
-	if end = bytes.IndexByte(rest, 0); end < 0 {
-		return name, rest, true
-	}
-	*b = rest[end+1:]
-	return name, rest[:end], true
+// header is one entry of a block. A newline in its value separates several values.
+type header struct {
+	name, value []byte
+	legal       bool // the name is a token, and a value is there
+	plain       bool // the value is one line of text: no newline, no other control character
 }
 
-// appendField appends one line for each of the values, which newlines separate, and counts the lines written and those
-// left out because a control character in them could end the line for some client. name must be a token.
-func appendField(dst, name, values []byte) (out []byte, lines, dropped int) {
-	if len(values) == 0 {
-		return appendLine(dst, name, nil), 1, 0
+// next cuts the first header off the block. It checks while it looks for the NULs, so that the usual header is read once.
+func (b *block) next() (h header) {
+	rest := *b
+	*b = nil
+	end := tokenEnd(rest, 0)
+	h.legal = end > 0 && end < len(rest) && rest[end] == 0
+	if !h.legal {
+		skip := bytes.IndexByte(rest[end:], 0)
+		if skip < 0 {
+			return header{name: rest}
+		}
+		end += skip
 	}
-	for len(values) > 0 {
-		value := values
-		if end := bytes.IndexByte(values, '\n'); end >= 0 {
-			value, values = values[:end], values[end+1:]
-		} else {
-			values = nil
+	h.name, rest = rest[:end], rest[end+1:]
+	end = textEnd(rest, 0)
+	h.plain = end == len(rest) || rest[end] == 0
+	if !h.plain {
+		skip := bytes.IndexByte(rest[end:], 0)
+		if skip < 0 {
+			skip = len(rest) - end
 		}
-		if len(value) == 0 {
-			continue
-		}
-		if textEnd(value, 0) < len(value) {
+		end += skip
+	}
+	h.value = rest[:end]
+	if end < len(rest) {
+		*b = rest[end+1:]
+	}
+	return h
+}
+
+// appendTo appends a line for each value, and counts the lines written and those left out because of a control character,
+// which could end the line for some client. The header must be legal.
+func (h *header) appendTo(dst []byte) (out []byte, lines, dropped int) {
+	if h.plain {
+		return appendLine(dst, h.name, trim(h.value)), 1, 0
+	}
+	for rest, more := h.value, true; more; {
+		var value []byte
+		value, rest, more = bytes.Cut(rest, []byte("\n"))
+		switch {
+		case len(value) == 0:
+		case textEnd(value, 0) < len(value):
 			dropped++
-			continue
+		default:
+			dst = appendLine(dst, h.name, trim(value))
+			lines++
 		}
-		dst = appendLine(dst, name, trim(value))
-		lines++
 	}
 	return dst, lines, dropped
 }

@@ -8,12 +8,12 @@ const Continue = "HTTP/1.1 100 Continue\r\n\r\n"
 func AppendHints(dst []byte, b []byte) []byte {
 	hints, total := appendStatusLine(dst, 103), 0
 	for rest := block(b); len(rest) > 0; {
-		name, value, ok := rest.next()
-		if !ok || !validToken(name) || forRack(name) || hopByHop(name) {
+		h := rest.next()
+		if !h.legal || forRack(h.name) || hopByHop(h.name) {
 			continue
 		}
 		var lines int
-		hints, lines, _ = appendField(hints, name, value)
+		hints, lines, _ = h.appendTo(hints)
 		total += lines
 	}
 	if total == 0 {

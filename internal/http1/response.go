@@ -63,16 +63,16 @@ func (w *headWriter) add(name string, value []byte) {
 
 func (w *headWriter) headers(b block) {
 	for len(b) > 0 {
-		name, value, ok := b.next()
+		h := b.next()
 		switch {
-		case !ok || !validToken(name):
+		case !h.legal:
 			w.Dropped++
-		case forRack(name) || !w.raw && w.owned(name, value):
+		case forRack(h.name) || !w.raw && w.owned(h.name, h.value):
 		default:
 			var lines, dropped int
-			w.dst, lines, dropped = appendField(w.dst, name, value)
+			w.dst, lines, dropped = h.appendTo(w.dst)
 			w.Dropped += dropped
-			w.dated = w.dated || lines > 0 && EqualFold(name, "date")
+			w.dated = w.dated || lines > 0 && EqualFold(h.name, "date")
 		}
 	}
 }

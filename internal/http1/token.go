@@ -56,11 +56,6 @@ func tokenEnd(b []byte, i int) int {
 	return i
 }
 
-// validToken tells whether b is a token: at least one byte, all of them tchars.
-func validToken(b []byte) bool {
-	return len(b) > 0 && tokenEnd(b, 0) == len(b)
-}
-
 const (
 	everyByte = 0x0101010101010101
 	highBits  = 0x80 * everyByte

@@ -1,0 +1,28 @@
+# frozen_string_literal: true
+
+module Serval
+  # What the threads of a worker are doing, for the log of a front that lost patience with one.
+  module Backtraces
+    module_function
+
+    # The thread that runs request +id+; with 0 all of the process.
+    def report(crew, id)
+      running = crew.running(id)
+      return running.map { |member| of_member(member) }.join("\n") unless id.zero?
+
+      busy = running.map(&:thread)
+      others = Thread.list.reject { |thread| busy.include?(thread) }.map { |thread| of(thread, thread.name || "thread") }
+      (running.map { |member| of_member(member) } + others).join("\n")
+    end
+
+    def of_member(member)
+      exchange = member.exchange or return "" # it has just finished
+      seconds = Process.clock_gettime(Process::CLOCK_MONOTONIC) - exchange.since
+      of(member.thread, format("%s, %s, running for %.3f s", member.thread.name, exchange.title, seconds))
+    end
+
+    def of(thread, title)
+      "#{title}\n#{(thread.backtrace || []).map { |line| "    #{line}\n" }.join}"
+    end
+  end
+end

@@ -1,0 +1,90 @@
+# frozen_string_literal: true
+
+require "socket"
+require_relative "wire"
+
+module Serval
+  # The body of one response on its way to the front, part by part.
+  #
+  # Nothing is sent before more than +hold+ bytes are there: a body of known, small length goes out as one RESPONSE.
+  # With 0 each part leaves as soon as it is written, the first one together with the head. Past LONGEST_IN_FRAMES the
+  # rest goes over a socket of its own, whose buffer makes a slow client's thread wait.
+  class BodyStream
+    def initialize(requests, id, status, head, hold: 0)
+      @requests = requests
+      @id = id
+      @status = status
+      @head = head
+      @hold = hold
+      @held = String.new
+      @sent = 0
+    end
+
+    # Whether the client may have seen a byte, but not the end.
+    def broken?
+      !@head && !@finished
+    end
+
+    # Sends one part; an empty one is skipped. False once the client has gone: nobody needs the rest.
+    def write(part)
+      part = part.to_s
+      size = part.bytesize
+      return true if size.zero?
+      return hold(part) if @head && @held.bytesize + size <= @hold
+
+      @sent += size
+      return write_to_socket(part) if @socket || @sent > Wire::LONGEST_IN_FRAMES
+
+      @head ? start(part) : send_frame(Wire::CHUNK, body: part)
+    end
+
+    # Sends the head now, for a body whose first part may take its time.
+    def start(part = Wire::EMPTY)
+      first = @held.empty? ? part : @held << part.b
+      head, @head = @head, nil
+      send_frame(Wire::HEAD, code: @status, head: head, body: first)
+    end
+
+    def finish(flags)
+      @finished = true
+      return send_frame(Wire::RESPONSE, code: @status, flags: flags, head: @head, body: @held) if @head
+
+      @socket&.close
+      send_frame(Wire::FINISH, flags: @gone ? flags | Wire::ABORT : flags)
+    end
+
+    # The body broke in the middle: the client must notice, so the front cuts the connection.
+    def abort(flags)
+      @gone = true
+      finish(flags)
+    end
+
+    private
+
+    def hold(part)
+      @held << part.b
+      true
+    end
+
+    def write_to_socket(part)
+      start if @head
+      open_socket unless @socket
+      @socket.write(part)
+      true
+    rescue Errno::EPIPE, Errno::ECONNRESET
+      @gone = true
+      false
+    end
+
+    def open_socket
+      @socket, theirs = UNIXSocket.pair
+      @requests.write_with(theirs, Wire.frame(Wire::STREAM, @id))
+      theirs.close
+    end
+
+    # The app's code is on the stack: a Timeout of its own must not cut a frame in two.
+    def send_frame(type, **fields)
+      Thread.handle_interrupt(Exception => :never) { @requests.write(Wire.frame(type, @id, **fields)) }
+    end
+  end
+end

@@ -1,0 +1,88 @@
+# frozen_string_literal: true
+
+require_relative "failure"
+
+module Serval
+  # From a fresh process to a loaded app. What goes wrong on the way is told to the front on the control socket.
+  module Boot
+    CONTROL = 4
+    DESCRIPTORS = (3..6).freeze
+    LONGEST_TEXT = 60 * 1024 # bytes; a control message ends at 64 KiB
+
+    module_function
+
+    def run(settings)
+      prepare(settings)
+      app = load_app(settings)
+      require_relative "runtime"
+      Runtime.new(settings, app).run
+    end
+
+    def prepare(settings)
+      $stdout.sync = $stderr.sync = true
+      Process.setproctitle(settings.title)
+      # Handlers and not "IGNORE", which the processes an app starts would inherit. A Ctrl-C reaches every process
+      # of the terminal; when to stop is the front's to say.
+      %w[INT HUP USR1 USR2].each { |name| trap(name) {} }
+    end
+
+    def load_app(settings)
+      $LOAD_PATH.unshift(*settings.include)
+      set_up_bundle(settings.bundle_gemfile)
+      # Not earlier: Bundler may replace the process to switch to the version the lockfile names.
+      DESCRIPTORS.each { |number| IO.for_fd(number, autoclose: false).close_on_exec = true }
+      evaluate(settings.rackup)
+    rescue Exception => e # rubocop:disable Lint/RescueException -- SystemExit and SyntaxError end a boot, too
+      give_up(explain(e, settings))
+    end
+
+    def set_up_bundle(gemfile)
+      return if gemfile.nil? || bundled?
+
+      ENV["BUNDLE_GEMFILE"] = gemfile
+      # Not bundler/setup: that file prints what is wrong and exits, here the reason goes to the front.
+      require "bundler"
+      Bundler.setup
+    end
+
+    def bundled?
+      $LOADED_FEATURES.any? { |path| path.end_with?("/bundler/setup.rb") }
+    end
+
+    def evaluate(rackup)
+      raise Errno::ENOENT, rackup unless File.exist?(rackup)
+
+      require "rack"
+      require "rack/builder"
+      result = Rack::Builder.parse_file(rackup)
+      # Rack 2 returns the app and the options of its first line, Rack 3 the app.
+      app = result.respond_to?(:call) ? result : result.first
+      raise TypeError, "#{rackup} gives no Rack app: #{app.class} has no method call" unless app.respond_to?(:call)
+
+      app
+    end
+
+    def explain(error, settings)
+      case error
+      when Errno::ENOENT
+        return "there is no #{settings.rackup} in #{Dir.pwd}" unless File.exist?(settings.rackup)
+      when LoadError
+        return "cannot load rack: add gem \"rack\" to the Gemfile" if error.path == "rack"
+      when SystemExit
+        return "the app called exit while it was loading\n#{Failure.describe(error)}"
+      end
+      return Failure.message_of(error) if defined?(Bundler::BundlerError) && error.is_a?(Bundler::BundlerError)
+
+      Failure.describe(error)
+    end
+
+    # exit! and not exit: at_exit handlers of a half loaded app are no use to anyone.
+    def give_up(text)
+      message = ["E", 0, text.b.byteslice(0, LONGEST_TEXT)].pack("aNa*")
+      IO.for_fd(CONTROL, "r+", autoclose: false).syswrite(message)
+      exit!(1)
+    rescue SystemCallError
+      exit!(1)
+    end
+  end
+end

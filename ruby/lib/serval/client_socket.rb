@@ -1,0 +1,36 @@
+# frozen_string_literal: true
+
+require "socket"
+
+module Serval
+  # The client's own socket, handed to an app that hijacks its connection.
+  module ClientSocket
+    module_function
+
+    # io: what came from the front, nil when the client has left meanwhile. early: bytes the front had read already;
+    # the app gets them first.
+    def open(io, early)
+      return closed_peer unless io
+
+      socket = of_its_class(io)
+      socket.ungetbyte(early) unless early.empty?
+      socket
+    end
+
+    # A descriptor arrives as a plain Socket: apps expect what TCPServer#accept would have given them.
+    def of_its_class(io)
+      return io unless io.instance_of?(Socket)
+
+      type = io.local_address.ip? ? TCPSocket : UNIXSocket
+      io.autoclose = false
+      type.for_fd(io.fileno)
+    end
+
+    # Reads end of file, writes raise EPIPE: as the socket of a client that hung up.
+    def closed_peer
+      here, there = UNIXSocket.pair
+      there.close
+      here
+    end
+  end
+end

@@ -1,0 +1,64 @@
+# frozen_string_literal: true
+
+require "socket"
+require_relative "boot"
+
+module Serval
+  # The `control` socket: rare messages, one a packet, with a descriptor at times.
+  class Control
+    PACKET = 65_536
+    RIGHTS = 256 # bytes of ancillary data, room for a few descriptors
+
+    # deliveries: where descriptors go. report: called with a request id, gives the backtraces of its thread.
+    def initialize(socket, deliveries, &report)
+      @socket = socket
+      @deliveries = deliveries
+      @report = report
+    end
+
+    def listen
+      Thread.new do
+        Thread.current.name = "serval control"
+        Thread.current.report_on_exception = true
+        receive while true
+      end
+    end
+
+    def ready(facts)
+      send_message("R", 0, facts.map { |key, value| "#{key}=#{value}\0" }.join)
+    end
+
+    # Fit for a signal handler: takes no lock.
+    def ask_to_retire
+      send_message("T", 0, "")
+    end
+
+    private
+
+    def receive
+      packet, _, _, *ancillary = @socket.recvmsg(PACKET, 0, RIGHTS, scm_rights: true)
+      # The front is gone, nobody is there to answer to.
+      exit!(1) if packet.nil? || packet.empty?
+
+      type, id, text = packet.unpack("aNa*")
+      io = ancillary.map { |data| data.unix_rights }.compact.flatten.first
+      handle(type, id, text, io)
+    rescue Errno::ECONNRESET
+      exit!(1)
+    end
+
+    def handle(type, id, text, io)
+      case type
+      when "f", "h" then @deliveries.put(id, io, text)
+      when "b" then send_message("B", id, @report.call(id))
+      else io&.close # a message of a newer front
+      end
+    end
+
+    def send_message(type, id, text)
+      @socket.send([type, id, text.b.byteslice(0, Boot::LONGEST_TEXT)].pack("aNa*"), 0)
+    rescue Errno::EPIPE, Errno::ECONNRESET
+      nil # the reading thread notices
+    end
+  end
+end

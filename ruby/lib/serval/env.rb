@@ -1,0 +1,126 @@
+# frozen_string_literal: true
+
+require "stringio"
+require_relative "wire"
+require_relative "input"
+
+module Serval
+  # Makes the Rack env of a request out of its frame.
+  #
+  # A shape is the list of keys that many requests have in common. For each one a lambda is compiled which copies a hash
+  # that has every key already and then stores the values that differ. That is faster than a hash literal (bench/env.rb),
+  # because a copied hash need not hash its keys again.
+  class Env
+    BODY_WAIT = "serval.body_wait_ms"
+    NO_BODY = NullInput.new.freeze
+
+    # Constants that each request gets as a string of its own all the same: what a client sent may be changed in place
+    # by the app, `env["HTTP_X"].force_encoding(...)` is no rare sight. The front's own words are frozen.
+    OWN = /\A(?:HTTP_|CONTENT_)/.freeze
+
+    # rack: Rack.release. HTTP_VERSION left the SPEC with 3.1.
+    def initialize(settings, rack:)
+      @early_hints = settings.early_hints?
+      @aliases = { "PATH_INFO" => "REQUEST_PATH" }
+      @aliases["SERVER_PROTOCOL"] = "HTTP_VERSION" if (rack.split(".").map(&:to_i) <=> [3, 1]).negative?
+      @template = template(settings).freeze
+      @shapes = {}
+    end
+
+    # Shape +number+ has the keys in +head+, each ending with NUL, with `=value` behind it if it is a constant.
+    def define(number, head)
+      constants, keys = head.split("\0").partition { |entry| entry.include?("=") }
+      @shapes[number] = compile(constants.map { |entry| entry.split("=", 2) }, keys)
+    end
+
+    # The env of a REQUEST frame whose head has +size+ bytes; rack.input is that of a request without a body.
+    def build(shape, frame, size, exchange)
+      builder = @shapes[shape]
+      return builder.call(frame, exchange) if builder
+      raise KeyError, "the front sent a request in shape #{shape}, which it never defined" unless shape.zero?
+
+      build_from_pairs(frame.byteslice(Wire::PREFIX_SIZE, size).split("\0", -1), exchange)
+    end
+
+    private
+
+    # What every request of this worker has. nil stands for a value that comes with each request.
+    def template(settings)
+      {
+        "rack.version" => [1, 6].freeze,
+        "rack.errors" => $stderr,
+        "rack.multithread" => settings.threads > 1,
+        "rack.multiprocess" => settings.workers >= 1,
+        "rack.run_once" => false,
+        "rack.hijack?" => true,
+        "SCRIPT_NAME" => ENV.fetch("SCRIPT_NAME", "").dup.freeze,
+        "SERVER_SOFTWARE" => "serval #{settings.version}".freeze,
+        "GATEWAY_INTERFACE" => "CGI/1.2",
+        "puma.request_body_wait" => 0.0,
+        "puma.mark_as_io_bound" => -> {},
+        "serval.worker" => settings.index,
+        "serval.version" => settings.version.dup.freeze,
+        "rack.input" => NO_BODY,
+        "rack.hijack" => nil,
+        "rack.after_reply" => nil,
+        "rack.response_finished" => nil
+      }
+    end
+
+    def compile(constants, keys)
+      base = @template.dup
+      constants.each { |key, value| base[key] = base[@aliases.fetch(key, key)] = value.freeze }
+      keys.each { |key| base[key] = base[@aliases.fetch(key, key)] = nil unless key == BODY_WAIT }
+      base["rack.early_hints"] = nil if @early_hints
+      eval(source(constants, keys), binding) # rubocop:disable Security/Eval, Style/EvalWithLocation -- see literal
+    end
+
+    # No frozen string literals in here: each evaluation of a literal gives a string of the request's own.
+    def source(constants, keys)
+      values = keys.each_index.map { |i| "v#{i}" }
+      <<~RUBY
+        # encoding: binary
+        lambda do |frame, exchange|
+          env = base.dup
+          #{values.join(", ")}, _ = frame.unpack(#{literal("@#{Wire::PREFIX_SIZE}" + "Z*" * keys.size)})
+          #{constants.map { |key, value| store(key, literal(value)) if OWN.match?(key) }.compact.join("\n  ")}
+          #{keys.zip(values).map { |key, value| store(key, value) }.join("\n  ")}
+          env["rack.hijack"] = exchange
+          env["rack.after_reply"] = []
+          env["rack.response_finished"] = []
+          #{'env["rack.early_hints"] = exchange.method(:hint)' if @early_hints}
+          env
+        end
+      RUBY
+    end
+
+    def store(key, value)
+      return "env[\"puma.request_body_wait\"] = #{value}.to_f" if key == BODY_WAIT
+
+      copy = @aliases[key]
+      "env[#{literal(key)}] = #{"env[#{literal(copy)}] = " if copy}#{value}"
+    end
+
+    # Names and values come from clients. String#dump escapes quotes, backslashes, `#{` and all that is not ASCII, so
+    # that nothing in them is ever read as code.
+    def literal(string)
+      string.b.dump
+    end
+
+    # Shape 0, for requests whose keys are too rare for a shape.
+    def build_from_pairs(pairs, exchange)
+      env = @template.dup
+      pairs.each_slice(2) do |key, value|
+        next env["puma.request_body_wait"] = value.to_f if key == BODY_WAIT
+
+        env[key] = value if value # behind the last NUL comes an empty string on its own
+        (copy = @aliases[key]) && env[copy] = value
+      end
+      env["rack.hijack"] = exchange
+      env["rack.after_reply"] = []
+      env["rack.response_finished"] = []
+      env["rack.early_hints"] = exchange.method(:hint) if @early_hints
+      env
+    end
+  end
+end

@@ -1,0 +1,154 @@
+# frozen_string_literal: true
+
+require_relative "wire"
+require_relative "headers"
+require_relative "failure"
+require_relative "log"
+require_relative "client_socket"
+
+module Serval
+  # One request and its response, run by one thread. It is also the object behind env["rack.hijack"] and what
+  # env["rack.early_hints"] calls, which saves an object each.
+  class Exchange
+    attr_reader :id, :since
+    attr_accessor :env
+
+    # since: when the request was taken, in seconds of the monotonic clock.
+    def initialize(id, runtime, since)
+      @id = id
+      @runtime = runtime
+      @since = since
+    end
+
+    # The body of the request is in a file that comes on the control socket.
+    def expect_body_file
+      @body_file = true
+    end
+
+    def run
+      @status, @headers, @body = call_app
+      respond unless @hijacked
+    ensure
+      finish
+    end
+
+    # Full hijack, called by the app: the front forgets the connection and hands over its socket.
+    def call
+      return @env["rack.hijack_io"] if @hijacked
+      raise IOError, "too late to hijack: the response is on its way" if @answered
+
+      @hijacked = @busy = true
+      write_whole(Wire.frame(Wire::HIJACK, @id))
+      @env["rack.hijack_io"] = client_socket
+    end
+
+    # Early hints, called by the app with a Hash of headers.
+    def hint(headers)
+      write_whole(Wire.frame(Wire::HINTS, @id, head: Headers.encode_with_care(headers)))
+      nil
+    end
+
+    # The socket of a partial hijack, once the HEAD that asks for it is sent. Only FREE may follow.
+    def take_over
+      @answered = @busy = true
+      client_socket
+    end
+
+    def head?
+      @env["REQUEST_METHOD"] == "HEAD"
+    end
+
+    # Flags of the frame that ends the response: BUSY when work is left after it.
+    def last_flags
+      @answered = true
+      @busy = @body.respond_to?(:close) || hooks?("rack.after_reply") || hooks?("rack.response_finished")
+      @busy ? Wire::BUSY : 0
+    end
+
+    def failed(error)
+      @error = error
+      headline, rest = Failure.describe(error).split("\n", 2)
+      Log.error(["#{headline} (#{title})", rest].compact.join("\n"))
+    end
+
+    # "GET /path"
+    def title
+      "#{@env["REQUEST_METHOD"]} #{@env["PATH_INFO"]}"
+    end
+
+    private
+
+    # The app's answer; nothing if it failed or has taken the connection.
+    def call_app
+      receive_body if @body_file
+      answer = @runtime.app.call(@env)
+      return answer if Array === answer && answer.size == 3
+      raise TypeError, "the app's answer is no array of status, headers and body but #{answer.class}" unless @hijacked
+    rescue Exception => e # rubocop:disable Lint/RescueException -- a request that calls exit must not end the others
+      failed(e)
+      nil
+    end
+
+    def respond
+      return respond_with_error if @error
+
+      @runtime.responder.respond(self, @status, @headers, @body)
+    rescue Exception => e # rubocop:disable Lint/RescueException
+      failed(e)
+      respond_with_error unless @answered
+    end
+
+    def respond_with_error
+      @runtime.responder.respond(self, *@runtime.error_page.call(@error, @env))
+    end
+
+    # What is left to do once the client has its response, in the order Puma does it.
+    def finish
+      abandon unless @answered || @hijacked
+      return unless @busy || @input
+
+      attempt { @body.close } if @body.respond_to?(:close)
+      attempt { @input.close } if @input
+      run_hooks
+      @runtime.requests.write(Wire.frame(Wire::FREE, @id)) if @busy
+    end
+
+    # The app ended its thread: `Thread.exit` runs no rescue, only ensure.
+    def abandon
+      failed(ThreadError.new("the app ended the thread that ran the request"))
+      respond_with_error
+    end
+
+    def run_hooks
+      @env["rack.after_reply"]&.each { |hook| attempt { hook.call } }
+      @env["rack.response_finished"]&.reverse_each { |hook| attempt { hook.call(@env, @status, @headers, @error) } }
+    end
+
+    def hooks?(key)
+      hooks = @env[key]
+      hooks && !hooks.empty?
+    end
+
+    # The response is sent; what fails now only goes to the log.
+    def attempt
+      yield
+    rescue Exception => e # rubocop:disable Lint/RescueException
+      failed(e)
+    end
+
+    def receive_body
+      io, = @runtime.deliveries.take(@id)
+      io.autoclose = false
+      @input = @env["rack.input"] = File.for_fd(io.fileno, "rb")
+    end
+
+    def client_socket
+      ClientSocket.open(*@runtime.deliveries.take(@id))
+    end
+
+    # For frames sent while the app's code is on the stack: a Timeout of its own must not cut them in two.
+    def write_whole(frame)
+      Thread.handle_interrupt(Exception => :never) { @runtime.requests.write(frame) }
+    end
+  end
+end

@@ -1,0 +1,103 @@
+# frozen_string_literal: true
+
+require "socket"
+require_relative "wire"
+
+module Serval
+  # The `requests` socket: whole frames in, whole frames out.
+  #
+  # Reading is for one thread at a time; the crew sees to that. Writing is for any thread.
+  class Requests
+    READ_SIZE = 65_536
+
+    def initialize(socket)
+      @socket = socket
+      @data = String.new(capacity: READ_SIZE) # what was read, from @at on not taken yet
+      @at = 0
+      @write = Mutex.new
+      @reading = false
+    end
+
+    # Whether a thread sits in `next` with nothing to take.
+    def reading?
+      @reading
+    end
+
+    # The bytes of the next frame, nil at the end of file. They may be those of the read buffer: good until the next call.
+    def next
+      until (length = length_of_next)
+        return unless fill
+      end
+
+      frame = @at.zero? && @data.bytesize == length ? @data : @data.byteslice(@at, length)
+      @at += length
+      frame
+    end
+
+    # Sends +frame+ whole. Returns false when the front has closed its end.
+    #
+    # A write that does not block keeps the interpreter lock, so the usual response costs no thread switch.
+    def write(frame)
+      @write.synchronize do
+        written = @socket.write_nonblock(frame, exception: false)
+        unless written == frame.bytesize
+          # The socket is full: wait, and let the other writers wait on the mutex, that no frames mix.
+          @socket.write(written == :wait_writable ? frame : frame.byteslice(written..-1))
+        end
+      end
+      true
+    rescue Errno::EPIPE, Errno::ECONNRESET
+      false
+    end
+
+    # Sends +frame+ with a descriptor at its first byte.
+    def write_with(io, frame)
+      @write.synchronize do
+        written = @socket.sendmsg(frame, 0, nil, Socket::AncillaryData.unix_rights(io))
+        @socket.write(frame.byteslice(written..-1)) unless written == frame.bytesize
+      end
+      true
+    rescue Errno::EPIPE, Errno::ECONNRESET
+      false
+    end
+
+    private
+
+    # Bytes of the frame at @at, nil while it is not all there.
+    def length_of_next
+      rest = @data.bytesize - @at
+      return if rest < Wire::PREFIX_SIZE
+
+      length = 4 + (@at.zero? ? @data : @data.byteslice(@at, 4)).unpack1("N")
+      length if length <= rest
+    end
+
+    # Reads what is there, waiting if there is nothing. False at the end of file.
+    def fill
+      rest = @at == @data.bytesize ? nil : @data.byteslice(@at..-1) # usually nothing: frames come whole
+      @at = 0
+      return read unless rest
+
+      found = read
+      @data = rest << @data if found
+      found
+    end
+
+    # Tries first, for a busy front: a read that finds something keeps the interpreter lock.
+    def read
+      found = @socket.read_nonblock(READ_SIZE, @data, exception: false)
+      found == :wait_readable ? wait : found
+    rescue Errno::ECONNRESET
+      nil
+    end
+
+    def wait
+      @reading = true
+      @socket.readpartial(READ_SIZE, @data)
+    rescue EOFError
+      nil
+    ensure
+      @reading = false
+    end
+  end
+end

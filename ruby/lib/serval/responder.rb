@@ -1,0 +1,155 @@
+# frozen_string_literal: true
+
+require_relative "wire"
+require_relative "headers"
+require_relative "body_stream"
+
+module Serval
+  # Sends what an app returned, in the frames that suit its kind of body.
+  class Responder
+    # rack: Rack.release. Up to 2 `to_ary` is a plain conversion; since 3 it closes the body, which has to wait here
+    # until the response is written, so such a body is collected with `each` instead.
+    def initialize(requests, rack:)
+      @requests = requests
+      @to_ary_closes = rack.to_i >= 3
+    end
+
+    # Returns when the response is written. Raises what the body raises as long as nothing was sent.
+    def respond(exchange, status, headers, body)
+      status = check_status(status) unless Integer === status && status >= 100 && status <= 999
+      head = Headers.encode(headers)
+      return respond_with_care(exchange, status, headers, body) unless head && Array === body
+
+      send_array(exchange, status, headers, head, body)
+    end
+
+    # A body of known parts in one frame, whatever it is that was sent for.
+    def send_array(exchange, status, headers, head, parts)
+      body = parts.size == 1 && String === parts[0] ? parts[0] : join(parts)
+      return send_long(exchange, status, headers, head, parts) if body.nil? || body.bytesize > Wire::LONGEST_IN_FRAMES
+
+      size = head.bytesize
+      @requests.write([12 + size + body.bytesize, Wire::RESPONSE, exchange.last_flags, status, exchange.id, size, head, body]
+        .pack(Wire::FRAME))
+    end
+
+    private
+
+    def check_status(status)
+      number = Integer === status ? status : Integer(status.to_s, 10)
+      raise TypeError, "async.callback is not supported: the app answered with status -1" if number == -1
+      raise TypeError, "the app's status is #{number}, not between 100 and 999" unless number.between?(100, 999)
+
+      number
+    rescue ArgumentError
+      raise TypeError, "the app's status is not a number: #{status.inspect}"
+    end
+
+    def respond_with_care(exchange, status, headers, body)
+      raise TypeError, "the app's headers are no Hash but #{headers.class}" unless headers.respond_to?(:each)
+
+      takeover = Headers.find(headers, "rack.hijack")
+      head = Headers.encode_with_care(headers)
+      if takeover then hand_over(exchange, status, head, takeover)
+      elsif Array === body then send_array(exchange, status, headers, head, body)
+      elsif bodiless?(status) then send_array(exchange, status, headers, head, [])
+      elsif (file = file_of(body)) then send_file(exchange, status, head, file)
+      elsif (parts = parts_of(body)) then send_array(exchange, status, headers, head, parts)
+      elsif body.respond_to?(:each) then send_each(exchange, status, headers, head, body)
+      elsif body.respond_to?(:call) then hand_over_or_skip(exchange, status, head, body)
+      else raise TypeError, "the app's body, #{body.class}, has neither each nor call"
+      end
+    end
+
+    # RFC 9110 §6.4.1
+    def bodiless?(status)
+      status < 200 || status == 204 || status == 304
+    end
+
+    # The parts as one string, by bytes; nil when it would be too long for one frame.
+    def join(parts)
+      parts = parts.map(&:to_s) unless parts.all?(String)
+      return if parts.sum(&:bytesize) > Wire::LONGEST_IN_FRAMES
+
+      parts.pack("a*" * parts.size)
+    end
+
+    def send_long(exchange, status, headers, head, parts)
+      parts = parts.map(&:to_s)
+      unless Headers.find(headers, "content-length") || Headers.find(headers, "transfer-encoding")
+        head += "content-length\0#{parts.sum(&:bytesize)}\0"
+      end
+      send_each(exchange, status, headers, head, parts)
+    end
+
+    # The file behind a body that has a path, nil when there is no plain file to open.
+    def file_of(body)
+      path = body.respond_to?(:to_path) && body.to_path or return
+      file = File.open(path, File::RDONLY | File::NONBLOCK | File::BINARY) # NONBLOCK: a FIFO must not hold us up
+      return file if file.stat.file?
+
+      file.close
+      nil
+    rescue SystemCallError
+      nil
+    end
+
+    def send_file(exchange, status, head, file)
+      extent = [0, file.size].pack("Q>Q>")
+      frame = Wire.frame(Wire::FILE, exchange.id, code: status, flags: exchange.last_flags, head: head, body: extent)
+      @requests.write_with(file, frame)
+    ensure
+      file.close
+    end
+
+    # The parts of a body that is an array inside; nil when it is none. Some answer nil to to_ary.
+    def parts_of(body)
+      return unless body.respond_to?(:to_ary)
+      return body.to_ary unless @to_ary_closes && body.respond_to?(:close)
+
+      body.enum_for(:each).map { |part| part.dup }
+    end
+
+    def send_each(exchange, status, headers, head, body)
+      stream = BodyStream.new(@requests, exchange.id, status, head, hold: hold(headers))
+      stream.start if exchange.head? || live?(headers)
+      body.each { |part| break unless stream.write(part) } unless exchange.head?
+      stream.finish(exchange.last_flags)
+    ensure
+      # The body raised, or ended its thread. If nothing was sent, an error page still can be.
+      stream.abort(exchange.last_flags) if stream&.broken?
+    end
+
+    # Bytes of the body if the headers tell and it is not many: such a body is no live stream, and a single frame for
+    # it saves the front and the client a write.
+    def hold(headers)
+      length = Headers.find(headers, "content-length").to_s
+      length.match?(/\A\d+\z/) && length.to_i <= Wire::LONGEST_IN_FRAMES ? length.to_i : 0
+    end
+
+    # Server-sent events: the client wants the head at once, the first event may be long in coming.
+    def live?(headers)
+      Headers.find(headers, "content-type").to_s.start_with?("text/event-stream")
+    end
+
+    def hand_over_or_skip(exchange, status, head, body)
+      return hand_over(exchange, status, head, body) unless exchange.head?
+
+      stream = BodyStream.new(@requests, exchange.id, status, head)
+      stream.start
+      stream.finish(exchange.last_flags)
+    end
+
+    # Partial hijack: the head goes out as usual, the rest is between the app and the socket.
+    def hand_over(exchange, status, head, takeover)
+      raise TypeError, "the app's rack.hijack, #{takeover.class}, has no method call" unless takeover.respond_to?(:call)
+
+      @requests.write(Wire.frame(Wire::HEAD, exchange.id, code: status, flags: Wire::TAKEOVER, head: head))
+      socket = exchange.take_over
+      takeover.call(socket)
+    rescue Exception # rubocop:disable Lint/RescueException
+      socket&.close
+      raise
+    end
+  end
+end

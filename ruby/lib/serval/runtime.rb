@@ -1,0 +1,75 @@
+# frozen_string_literal: true
+
+require "socket"
+require "stringio"
+require_relative "wire"
+require_relative "env"
+require_relative "exchange"
+require_relative "requests"
+require_relative "responder"
+require_relative "deliveries"
+require_relative "control"
+require_relative "crew"
+require_relative "backtraces"
+require_relative "error_page"
+
+module Serval
+  # A worker with its app loaded: puts the parts together and runs until the front closes `requests`.
+  class Runtime
+    attr_reader :app, :requests, :responder, :deliveries, :error_page
+
+    def initialize(settings, app)
+      @app = app
+      @requests = Requests.new(UNIXSocket.for_fd(3))
+      @deliveries = Deliveries.new
+      @control = Control.new(UNIXSocket.for_fd(4), @deliveries) { |id| Backtraces.report(@crew, id) }
+      @crew = Crew.new(settings.threads, @requests, [IO.for_fd(5, "rb"), IO.for_fd(6, "wb")]) { take }
+      @env = Env.new(settings, rack: Rack.release)
+      @responder = Responder.new(@requests, rack: Rack.release)
+      @error_page = ErrorPage.new(details: settings.debug_pages?)
+    end
+
+    def run
+      Process.warmup if Process.respond_to?(:warmup) # Ruby 3.3
+      trap("TERM") { @control.ask_to_retire }
+      @control.listen
+      @crew.start
+      @control.ready(facts)
+      @crew.join
+      exit
+    ensure
+      @crew.dismiss
+    end
+
+    private
+
+    # The next request from the front, nil at the end of file.
+    def take
+      while (frame = @requests.next)
+        _, type, flags, code, id, size = frame.unpack(Wire::PREFIX)
+        case type
+        when Wire::REQUEST then return exchange(flags, code, id, size, frame)
+        when Wire::DEFINE then @env.define(code, frame.byteslice(Wire::PREFIX_SIZE, size))
+        end
+      end
+    end
+
+    def exchange(flags, shape, id, size, frame)
+      exchange = Exchange.new(id, self, Process.clock_gettime(Process::CLOCK_MONOTONIC))
+      env = exchange.env = @env.build(shape, frame, size, exchange)
+      body = Wire::PREFIX_SIZE + size
+      if frame.bytesize > body
+        env["rack.input"] = StringIO.new(frame.byteslice(body..-1))
+      elsif flags.anybits?(Wire::BODY_FILE)
+        exchange.expect_body_file
+      end
+      exchange
+    end
+
+    def facts
+      facts = { ruby: RUBY_VERSION, rack: Rack.release, pid: Process.pid }
+      facts[:rails] = Rails::VERSION::STRING if defined?(Rails::VERSION::STRING)
+      facts
+    end
+  end
+end

@@ -2,27 +2,269 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
 
 	"serval/internal/config"
+	"serval/internal/dispatch"
+	"serval/internal/http1"
 	"serval/internal/listener"
 	"serval/internal/logs"
+	"serval/internal/server"
+	"serval/internal/worker"
+	"serval/ruby"
 )
 
-// start runs the server until ctx ends.
-func start(ctx context.Context, cfg config.Config, streams Streams) error {
+// start is the composition root: it puts the server together, runs it until it is asked to stop, and takes it apart in
+// the order that docs/explanation/shutdown.md gives.
+func start(ctx context.Context, cfg config.Config, streams Streams) (err error) {
 	binds, err := listener.ParseAll(cfg.Directory, cfg.Binds)
 	if err != nil {
 		return err
 	}
+	if err := logs.Redirect(cfg.RedirectStdout, cfg.RedirectStderr, cfg.RedirectAppend); err != nil {
+		return err
+	}
+	log := newLog(cfg, streams)
+	greet(log, cfg)
+
+	asked := watchSignals(ctx)
+	defer asked.stop()
+
+	// The sockets come first: a taken port should be said before an app of a minute's boot is loaded. Clients that
+	// connect meanwhile wait in the kernel's queue.
 	listeners, err := listener.Listen(binds)
 	if err != nil {
 		return err
 	}
 	defer listener.CloseAll(listeners)
-	log := logs.New(streams.Out, streams.Err, cfg.Cluster())
-	for _, l := range listeners {
-		log.Event("Listening on %s", l.URL)
+
+	pool, err := newPool(cfg, log)
+	if err != nil {
+		return err
 	}
-	<-ctx.Done()
-	return nil
+	booting, cancel := context.WithCancelCause(context.Background())
+	go func() {
+		select {
+		case <-asked.ended:
+			cancel(errStopped)
+		case <-booting.Done():
+		}
+	}()
+	err = pool.Start(booting)
+	cancel(nil)
+	if err != nil {
+		if context.Cause(booting) == errStopped {
+			return asked.outcome()
+		}
+		return bootError(err)
+	}
+
+	if cfg.Pidfile != "" {
+		pid, err := writePidfile(cfg.Pidfile)
+		if err != nil {
+			stopPool(pool, cfg.ShutdownTimeout)
+			return err
+		}
+		defer pid.remove()
+	}
+
+	access := newAccessLog(cfg, streams.Out)
+	srv := server.New(serverConfig(cfg, log, access, asked), pool)
+	for _, l := range listeners {
+		if l.Notice != "" {
+			log.Warn("%s", l.Notice)
+		}
+		log.Event("Listening on %s", l.URL)
+		srv.Serve(l)
+	}
+	log.Line("Use Ctrl-C to stop")
+
+	serveUntilAsked(asked, cfg, log)
+	log.Line("- Gracefully stopping, waiting for requests to finish")
+	stopServing(srv, pool, cfg.ShutdownTimeout, asked)
+	if access != nil {
+		access.Close()
+	}
+	log.Line("- Goodbye!")
+	return asked.outcome()
+}
+
+var errStopped = errors.New("stopped while booting")
+
+// bootError says in front of the app's own words whose they are.
+func bootError(err error) error {
+	var boot *worker.ErrBoot
+	if errors.As(err, &boot) {
+		return fmt.Errorf("the app did not boot:\n%w", err)
+	}
+	return err
+}
+
+func newLog(cfg config.Config, streams Streams) *logs.Log {
+	log := logs.New(streams.Out, streams.Err, cfg.Cluster())
+	if cfg.Silent {
+		log.Silence()
+	}
+	return log
+}
+
+func greet(log *logs.Log, cfg config.Config) {
+	log.Line("Serval starting...")
+	log.Event("Serval version: %s (%s)", Version, runtime.Version())
+	log.Event(" Environment: %s", cfg.Environment)
+	log.Event("         PID: %d", os.Getpid())
+	log.Event("     Workers: %d", cfg.WorkerCount())
+	log.Event("     Threads: %d each", cfg.MaxThreads)
+	for _, notice := range cfg.Notices {
+		log.Warn("%s", notice)
+	}
+}
+
+func newAccessLog(cfg config.Config, out io.Writer) *logs.AccessLog {
+	if !cfg.LogRequests {
+		return nil
+	}
+	return logs.NewAccessLog(out)
+}
+
+func newPool(cfg config.Config, log *logs.Log) (*dispatch.Pool, error) {
+	lib, err := fs.Sub(ruby.Lib, "lib")
+	if err != nil {
+		return nil, err
+	}
+	code, err := worker.NewRuntime(lib)
+	if err != nil {
+		return nil, err
+	}
+	return dispatch.New(dispatch.Config{
+		Workers:        cfg.WorkerCount(),
+		Threads:        cfg.MaxThreads,
+		QueueLimit:     cfg.QueueLimit,
+		QueueTimeout:   cfg.QueueTimeout,
+		RequestTimeout: cfg.RequestTimeout,
+		BootTimeout:    cfg.BootTimeout,
+		DrainTimeout:   cfg.ShutdownTimeout,
+		MemoryLimit:    cfg.WorkerMemoryLimit,
+		Log:            log,
+		Launch: func(index int, h worker.Handler) (*worker.Worker, error) {
+			script, err := code.Script("serval/worker.rb")
+			if err != nil {
+				return nil, err
+			}
+			return worker.Start(worker.Config{
+				Ruby: cfg.Ruby, Script: script, Dir: cfg.Directory, Env: cfg.WorkerEnv,
+				Settings: workerSettings(cfg, index), Index: index, Stdout: os.Stdout, Stderr: os.Stderr,
+			}, h)
+		},
+	}), nil
+}
+
+// workerSettings are the lines that docs/reference/wire.md lists.
+func workerSettings(cfg config.Config, index int) []string {
+	flag := func(on bool) string {
+		if on {
+			return "1"
+		}
+		return "0"
+	}
+	settings := []string{
+		"index=" + strconv.Itoa(index),
+		"threads=" + strconv.Itoa(cfg.MaxThreads),
+		"workers=" + strconv.Itoa(cfg.Workers),
+		"rackup=" + cfg.Rackup,
+		"environment=" + cfg.Environment,
+		"early_hints=" + flag(cfg.EarlyHints),
+		"tag=" + cfg.Tag,
+		"include=" + strings.Join(cfg.Include, ":"),
+		"version=" + Version,
+		"debug_pages=" + flag(cfg.Environment == "development" || cfg.Environment == "test"),
+		"parent=" + strconv.Itoa(os.Getpid()),
+	}
+	if gemfile := gemfile(cfg.Directory); gemfile != "" {
+		settings = append(settings, "bundle_gemfile="+gemfile)
+	}
+	return settings
+}
+
+// gemfile is the app's Gemfile, by Bundler's rules: BUNDLE_GEMFILE, else a Gemfile or gems.rb in the app's directory.
+func gemfile(dir string) string {
+	if named := os.Getenv("BUNDLE_GEMFILE"); named != "" {
+		return named
+	}
+	for _, name := range []string{"Gemfile", "gems.rb"} {
+		if path := filepath.Join(dir, name); isFile(path) {
+			return path
+		}
+	}
+	return ""
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+func serverConfig(cfg config.Config, log *logs.Log, access *logs.AccessLog, asked *signals) server.Config {
+	sc := server.Config{
+		Limits: http1.Limits{
+			TargetBytes: cfg.MaxTarget, HeaderBytes: cfg.MaxHeader, HeaderCount: cfg.MaxHeaders, BodyBytes: cfg.MaxBody,
+		},
+		HeaderTimeout: cfg.HeaderTimeout, BodyTimeout: cfg.BodyTimeout, MinBodyRate: cfg.MinBodyRate,
+		KeepAliveTimeout: cfg.KeepAliveTimeout, WriteTimeout: cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout,
+		MaxRequests: cfg.MaxKeepAlive, MaxConnections: cfg.MaxConnections, SpoolDir: cfg.SpoolDir,
+		Underscores: true, Log: log,
+		OnIdle: func() {
+			log.Event("no request for %s (--idle-timeout)", cfg.IdleTimeout)
+			asked.end(syscall.SIGINT)
+		},
+	}
+	if access != nil {
+		sc.Access = access.Add
+	}
+	return sc
+}
+
+// serveUntilAsked waits for the wish to stop, and reopens the logs when asked to.
+func serveUntilAsked(asked *signals, cfg config.Config, log *logs.Log) {
+	for {
+		select {
+		case <-asked.ended:
+			return
+		case <-asked.reopen:
+			if err := logs.Reopen(cfg.RedirectStdout, cfg.RedirectStderr); err != nil {
+				log.Error("cannot reopen the logs: %v", err)
+			}
+		}
+	}
+}
+
+// stopServing lets clients finish, then workers; one deadline for both. A second signal ends the patience.
+func stopServing(srv *server.Server, pool *dispatch.Pool, patience time.Duration, asked *signals) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	go func() {
+		select {
+		case <-asked.again:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	srv.Shutdown(ctx)
+	pool.Shutdown(ctx)
+}
+
+func stopPool(pool *dispatch.Pool, patience time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	pool.Shutdown(ctx)
 }

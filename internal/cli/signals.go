@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+)
+
+// signals turns the signals that a server gets into events.
+type signals struct {
+	ended  chan struct{} // closed when the server is to stop
+	again  chan struct{} // closed when it was asked a second time
+	reopen chan struct{} // the logs are to be opened again
+
+	mu    sync.Mutex // guards cause and count
+	cause os.Signal
+	count int
+
+	caught chan os.Signal
+	over   chan struct{}
+	done   sync.WaitGroup
+}
+
+// watchSignals begins to watch. TERM and INT stop the server, HUP reopens its logs, and the end of ctx is a TERM.
+func watchSignals(ctx context.Context) *signals {
+	s := &signals{
+		ended: make(chan struct{}), again: make(chan struct{}), reopen: make(chan struct{}, 1),
+		caught: make(chan os.Signal, 8), over: make(chan struct{}),
+	}
+	// PIPE is caught to be ignored: a log reader that died is no reason to. Caught rather than ignored, because what is
+	// ignored stays so in the programs that the app starts.
+	signal.Notify(s.caught, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
+	s.done.Go(func() { s.run(ctx) })
+	return s
+}
+
+func (s *signals) run(ctx context.Context) {
+	cancelled := ctx.Done()
+	for {
+		select {
+		case sig := <-s.caught:
+			switch sig {
+			case syscall.SIGTERM, syscall.SIGINT:
+				s.end(sig)
+			case syscall.SIGHUP:
+				select {
+				case s.reopen <- struct{}{}:
+				default:
+				}
+			}
+		case <-cancelled:
+			cancelled = nil
+			s.end(nil)
+		case <-s.over:
+			return
+		}
+	}
+}
+
+// end asks the server to stop; a second time, to stop at once.
+func (s *signals) end(cause os.Signal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count++
+	switch s.count {
+	case 1:
+		s.cause = cause
+		close(s.ended)
+	case 2:
+		close(s.again)
+	}
+}
+
+func (s *signals) stop() {
+	signal.Stop(s.caught)
+	close(s.over)
+	s.done.Wait()
+}
+
+// outcome is how the program should end: after a TERM by that signal, as Puma does (raise_exception_on_sigterm), so that
+// whoever sent it sees that it worked.
+func (s *signals) outcome() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause == syscall.SIGTERM {
+		return endedBy{syscall.SIGTERM}
+	}
+	return nil
+}
+
+// endedBy is the outcome of a program that a signal ended, after it had put everything in order.
+type endedBy struct{ signal syscall.Signal }
+
+func (e endedBy) Error() string { return "ended by " + e.signal.String() }
+
+// raise ends this process by the signal.
+func (e endedBy) raise() {
+	signal.Reset(e.signal)
+	syscall.Kill(os.Getpid(), e.signal) //nolint:errcheck // the exit status says the same if this fails
+}

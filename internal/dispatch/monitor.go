@@ -1,0 +1,185 @@
+package dispatch
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+const (
+	// pokeAfter is how long a worker that holds requests may say nothing before another of its threads is woken. It is
+	// what an I/O-bound request costs the one behind it at worst; a wake-up too early costs a switch of Ruby's lock.
+	pokeAfter = time.Millisecond
+
+	// lookEvery is how often limits in time are checked; so much later than promised may a 503 or 504 come.
+	lookEvery = 20 * time.Millisecond
+)
+
+// monitor wakes workers' threads and enforces limits in time. It sleeps while nothing is under way.
+func (p *Pool) monitor() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var looked time.Time
+	for {
+		select {
+		case <-p.stop:
+			if p.drained() {
+				return
+			}
+			// Requests under way keep their helpers until the last is done.
+			select {
+			case <-timer.C:
+			case <-p.awake:
+				timer.Stop()
+			}
+		case <-timer.C:
+		case <-p.awake:
+		}
+		wait := p.poke()
+		if now := time.Now(); now.Sub(looked) >= lookEvery {
+			looked = now
+			p.enforce(now)
+		}
+		p.mu.Lock()
+		idle := p.idle() && !p.stopping()
+		p.parked = idle || wait > pokeAfter
+		p.mu.Unlock()
+		if !idle {
+			timer.Reset(wait)
+		}
+	}
+}
+
+// idle says that there is nothing to watch. The lock is held.
+func (p *Pool) idle() bool {
+	if p.queue.len > 0 {
+		return false
+	}
+	for _, m := range p.members {
+		if m.held > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *Pool) stopping() bool {
+	select {
+	case <-p.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+func (p *Pool) drained() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.idle() || len(p.members) == 0
+}
+
+// unpark wakes the monitor if it sleeps, or looks but now and then. The lock is held.
+func (p *Pool) unpark() {
+	if p.parked {
+		p.parked = false
+		select {
+		case p.awake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// poke wakes a thread of every worker that makes no progress, and returns when to look again.
+func (p *Pool) poke() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	wait := lookEvery
+	for _, m := range p.members {
+		most := min(m.held, len(m.slots)-1)
+		switch {
+		case m.held == 0:
+			m.pokes = 0
+		case m.words != m.seen:
+			m.pokes = 0
+			m.seen = m.words
+		case m.pokes < most:
+			m.pokes++
+			m.worker.Wake()
+		}
+		if m.pokes < most {
+			wait = pokeAfter
+		}
+	}
+	return wait
+}
+
+// enforce fails what has waited or run for too long.
+func (p *Pool) enforce(now time.Time) {
+	for _, r := range p.overdue(now) {
+		r.Responder.Fail(503, fmt.Sprintf("no thread was free for %s (--queue-timeout)", p.cfg.QueueTimeout))
+	}
+	for _, s := range p.stuck(now) {
+		p.giveUp(s)
+	}
+}
+
+// overdue takes the requests out of the queue that have waited too long.
+func (p *Pool) overdue(now time.Time) (late []*Request) {
+	if p.cfg.QueueTimeout <= 0 {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.queue.first != nil && now.Sub(p.queue.first.arrived) > p.cfg.QueueTimeout {
+		late = append(late, p.queue.pop())
+	}
+	return late
+}
+
+// stuckRequest is a request that ran too long, with what is needed to say so.
+type stuckRequest struct {
+	request *Request
+	member  *member
+	id      uint32
+	line    string
+	ran     time.Duration
+}
+
+// stuck takes the requests out of their slots that have run too long. Their slots stay occupied.
+func (p *Pool) stuck(now time.Time) (late []stuckRequest) {
+	if p.cfg.RequestTimeout <= 0 {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.members {
+		for i := range m.slots {
+			s := &m.slots[i]
+			if s.request == nil || s.request.began || now.Sub(s.since) <= p.cfg.RequestTimeout {
+				continue
+			}
+			s.line = string(s.request.Line)
+			late = append(late, stuckRequest{s.request, m, s.id, s.line, now.Sub(s.since)})
+			s.request.slot = nil
+			s.request = nil
+			m.stuck++
+			m.state = draining
+		}
+	}
+	return late
+}
+
+// giveUp answers for a worker that did not, has the worker replaced, and says where it hangs.
+func (p *Pool) giveUp(s stuckRequest) {
+	s.request.Responder.Fail(504, fmt.Sprintf("it ran for %s without a response (--request-timeout)", p.cfg.RequestTimeout))
+	p.running.Go(func() {
+		trace := s.member.worker.Backtraces(s.id, 2*time.Second)
+		if trace == "" {
+			trace = "(the worker did not say where: its interpreter does not run Ruby code)"
+		}
+		p.cfg.Log.Error("%s (PID %d) is stuck: %s has run for %.1fs (--request-timeout); the client got 504, the worker is replaced; it is at\n    %s",
+			s.member.worker, s.member.worker.PID(), s.line, s.ran.Seconds(),
+			strings.ReplaceAll(strings.TrimSpace(trace), "\n", "\n    "))
+		s.member.ask(retirement{reason: "stuck", stuck: true})
+	})
+}

@@ -1,0 +1,285 @@
+// Package dispatch hands requests to workers and keeps the workers alive. It decides who gets a request, how long it
+// may wait and run, and what becomes of it when its worker dies; it knows neither clients nor Ruby.
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"serval/internal/worker"
+)
+
+// Config says how a pool is made up.
+type Config struct {
+	Workers int // at least 1
+	Threads int // requests a worker may hold at once, at least 1
+
+	QueueLimit     int           // requests that may wait for a thread; more get 503. 0: none may
+	QueueTimeout   time.Duration // how long one may wait before it gets 503. 0: no limit
+	RequestTimeout time.Duration // how long one may run before its response begins; then 504. 0: no limit
+	BootTimeout    time.Duration // how long the app may take to load. 0: no limit
+	DrainTimeout   time.Duration // how long a retired worker may go on with what it holds. 0: no limit
+	MemoryLimit    int64         // bytes of PSS past which a worker is replaced. 0: no limit
+
+	// Launch starts a worker process that reports to h.
+	Launch func(index int, h worker.Handler) (*worker.Worker, error)
+	Log    Log
+}
+
+// Log takes what an operator should know.
+type Log interface {
+	Detail(format string, args ...any)
+	Warn(format string, args ...any)
+	Error(format string, args ...any)
+}
+
+// Pool is the set of workers and the queue before them.
+type Pool struct {
+	cfg   Config
+	seats []*seat
+
+	mu       sync.Mutex // guards following and all members
+	members  []*member  // those that are serving or draining
+	queue    queue
+	nextID   uint32
+	turn     int  // where to look first among equals
+	closed   bool // no new requests
+	parked   bool // the monitor sleeps, or looks but now and then
+	awake    chan struct{}
+	stop     chan struct{}  // closed when the pool shuts down
+	running  sync.WaitGroup // the seats, the monitor and whoever they started
+	shutdown sync.Once
+}
+
+// New returns a pool that is not running yet.
+func New(cfg Config) *Pool {
+	p := &Pool{cfg: cfg, awake: make(chan struct{}, 1), stop: make(chan struct{})}
+	for i := range cfg.Workers {
+		p.seats = append(p.seats, &seat{pool: p, index: i})
+	}
+	return p
+}
+
+// Start boots all workers and returns when they are ready. When one does not become ready, it stops the others and
+// returns that one's error: with an app that does not load there is nothing to serve.
+func (p *Pool) Start(ctx context.Context) error {
+	results := make(chan error, len(p.seats))
+	for _, s := range p.seats {
+		go func() { results <- s.bootFirst() }()
+	}
+	var first error
+	cancelled := ctx.Done()
+	for range p.seats {
+		select {
+		case err := <-results:
+			if err != nil && first == nil {
+				first = err
+				p.halt()
+			}
+		case <-cancelled:
+			cancelled = nil
+			if first == nil {
+				first = ctx.Err()
+			}
+			p.halt()
+			<-results
+		}
+	}
+	if first != nil {
+		for _, s := range p.seats {
+			s.abandon()
+		}
+		return first
+	}
+	for _, s := range p.seats {
+		p.running.Go(s.run)
+	}
+	p.running.Go(p.monitor)
+	return nil
+}
+
+func (p *Pool) halt() { p.shutdown.Do(func() { close(p.stop) }) }
+
+// Dispatch hands r to the least-loaded worker, or queues it, or has it fail.
+func (p *Pool) Dispatch(r *Request) {
+	r.slot, r.began, r.retried, r.sent = nil, false, false, time.Time{}
+	r.arrived = time.Now()
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		r.Responder.Fail(503, "the server is shutting down")
+		return
+	}
+	m := p.leastLoaded()
+	if m == nil || p.queue.len > 0 {
+		if p.queue.len >= p.cfg.QueueLimit {
+			waiting := p.queue.len
+			p.mu.Unlock()
+			r.Responder.Fail(503, fmt.Sprintf("%d requests are waiting already (--queue-limit)", waiting))
+			return
+		}
+		p.queue.push(r)
+		p.unpark()
+		p.mu.Unlock()
+		return
+	}
+	s := m.take(r)
+	p.mu.Unlock()
+	if s != nil {
+		p.sendBody(s)
+	}
+	m.worker.Flush()
+}
+
+// sendBody sends the request of a slot whose body is a file: the file first. Passing a descriptor is a system call that
+// may have to wait, so it is done without the lock.
+func (p *Pool) sendBody(s *slot) {
+	m := s.member
+	p.mu.Lock()
+	id, r := s.id, s.request
+	var body *os.File
+	if r != nil {
+		body = r.Body
+	}
+	p.mu.Unlock()
+	if body != nil {
+		m.worker.SendBody(id, body) //nolint:errcheck // the end of a worker is noticed where it is awaited
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m.bodies--
+	if s.request == r && r != nil {
+		m.worker.Add(r.Frame, r.Shape)
+	} else {
+		m.release(s) // its client left before the worker heard of it, so the worker will not say that it is free
+	}
+}
+
+// leastLoaded returns the member with most idle threads, nil when there is none. Among equals it goes round, so that
+// all of them stay warm and age alike.
+func (p *Pool) leastLoaded() *member {
+	var best *member
+	n := len(p.members)
+	for i := range n {
+		m := p.members[(p.turn+i)%n]
+		if m.state == serving && len(m.free) > 0 && (best == nil || m.held < best.held) {
+			best = m
+			if m.held == 0 {
+				break
+			}
+		}
+	}
+	p.turn++
+	return best
+}
+
+// next gives a free thread of m to the request that has waited longest. Like take, it returns the slot when a body must
+// be sent first. The lock is held.
+func (p *Pool) next(m *member) *slot {
+	if m.state != serving || p.queue.first == nil {
+		return nil
+	}
+	return m.take(p.queue.pop())
+}
+
+// fill gives all free threads of m to waiting requests.
+func (p *Pool) fill(m *member) {
+	for {
+		p.mu.Lock()
+		if m.state != serving || len(m.free) == 0 || p.queue.first == nil {
+			p.mu.Unlock()
+			m.worker.Flush()
+			return
+		}
+		body := p.next(m)
+		p.mu.Unlock()
+		if body != nil {
+			p.sendBody(body)
+		}
+	}
+}
+
+// Withdraw takes a request out of the queue. It reports false when the request is not there any more: a worker has it, or
+// it is answered.
+func (p *Pool) Withdraw(r *Request) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !r.queued {
+		return false
+	}
+	p.queue.remove(r)
+	return true
+}
+
+// Cancel gives up a request because its client is gone. After it, the responder is not called any more, but a call that
+// is under way may still end. The worker that runs it is told, and stops where it can.
+func (p *Pool) Cancel(r *Request) {
+	if p.Withdraw(r) {
+		return
+	}
+	p.mu.Lock()
+	s := r.slot
+	if s == nil || s.request != r {
+		p.mu.Unlock()
+		return
+	}
+	s.request = nil
+	r.slot = nil
+	m, id := s.member, s.id
+	p.mu.Unlock()
+	m.worker.SendGone(id) //nolint:errcheck // a dead worker need not know
+}
+
+// Close refuses new requests from here on; those under way go on.
+func (p *Pool) Close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+}
+
+// Shutdown ends all workers: each finishes what it holds and leaves, and is killed when ctx ends first.
+func (p *Pool) Shutdown(ctx context.Context) {
+	p.Close()
+	p.halt()
+	over := make(chan struct{})
+	go func() {
+		select {
+		case <-ctx.Done():
+			p.mu.Lock()
+			for _, m := range p.members {
+				p.cfg.Log.Warn("killing %s (PID %d): it did not finish in time%s", m.worker, m.worker.PID(), m.holdings())
+				m.worker.Kill()
+			}
+			p.mu.Unlock()
+		case <-over:
+		}
+	}()
+	p.running.Wait()
+	close(over)
+}
+
+// Stats is a look at the pool.
+type Stats struct {
+	Queued int // requests that wait for a thread
+	Held   int // requests that workers hold
+	Ready  int // workers that take requests
+	PIDs   []int
+}
+
+// Stats returns how the pool is doing.
+func (p *Pool) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := Stats{Queued: p.queue.len}
+	for _, m := range p.members {
+		s.Held += m.held
+		s.PIDs = append(s.PIDs, m.worker.PID())
+		if m.state == serving {
+			s.Ready++
+		}
+	}
+	return s
+}

@@ -1,0 +1,399 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"serval/internal/dispatch"
+	"serval/internal/http1"
+	"serval/internal/wire"
+)
+
+// conn is one client connection.
+//
+// Two parties work on it. Its own goroutine (serve) reads: it takes a request in, has it dispatched, and goes on reading
+// at once, which is how it learns that the client left or pipelines. The response is written by whoever brings it (see
+// respond.go), mostly the goroutine that reads the worker's answers, so that a response needs no goroutine switch.
+// mu is between the two.
+type conn struct {
+	srv    *Server
+	nc     net.Conn
+	raw    syscall.RawConn
+	remote []byte // REMOTE_ADDR
+
+	// For the sweeper.
+	phase       atomic.Uint32
+	since       atomic.Int64 // when the phase began, on the server's clock
+	bodyRead    atomic.Int64 // bytes of the body that came
+	wroteAt     atomic.Int64 // when the client last took bytes that it had been slow to take; 0: nothing waits
+	requests    atomic.Int64 // how many there were
+	expired     atomic.Bool  // the sweeper ended a wait
+	windowStart time.Duration
+	windowRead  int64
+
+	// Bound once each: a closure per read or write would be an allocation per read or write.
+	read     func(fd uintptr) bool
+	readN    int
+	readErr  error
+	writeFn  func(fd uintptr) bool // guarded by mu, as what it uses
+	outA     []byte
+	outB     []byte
+	wrote    int
+	wroteErr error
+
+	done chan struct{} // the response is complete; sent only when waiting
+
+	mu      sync.Mutex // guards following
+	work    *work      // nil while idle, so that 10,000 idle connections cost little
+	parked  bool       // the goroutine waits in a read, with all it had read consumed
+	waiting bool       // the goroutine waits on done
+	ending  ending
+	give    dispatch.Give // who gets the socket, once it is hijacked
+	response
+}
+
+// work is what a connection needs only while it has a request.
+type work struct {
+	in        []byte // read, not consumed; starts with the head of the request, then what follows it
+	head      http1.Request
+	bodyStart int // where in follows the head
+	body      body
+	chunked   http1.Chunked
+	piece     []byte // decoded chunks
+	meta      meta
+	req       dispatch.Request
+	out       []byte // response heads are made here
+}
+
+var works = sync.Pool{New: func() any { return &work{in: make([]byte, 0, 4<<10)} }}
+
+// ending says what becomes of a connection after its response.
+type ending uint8
+
+const (
+	stay   ending = iota // wait for the next request
+	leave                // close
+	linger               // stop sending, and read until the client closes: it may still be sending
+)
+
+// errBufferFull says that a client has pipelined more than is kept.
+var errBufferFull = errors.New("the input buffer is full")
+
+// readAhead is how many bytes of pipelined requests are kept while one runs.
+const readAhead = 16 << 10
+
+func newConn(s *Server, nc net.Conn) (*conn, error) {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return nil, errors.New("a connection without a descriptor")
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{srv: s, nc: nc, raw: raw, done: make(chan struct{}, 1)}
+	c.remote = remoteAddr(nc, s.cfg.LocalAddr)
+	c.read, c.writeFn = c.readReady, c.writeReady
+	c.enter(idle)
+	return c, nil
+}
+
+// remoteAddr is the client's address without port; IPv4 in IPv6 is written as IPv4.
+func remoteAddr(nc net.Conn, local string) []byte {
+	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap().WithZone("").AppendTo(nil)
+	}
+	return []byte(local)
+}
+
+// serve is the connection's life.
+func (c *conn) serve() {
+	defer c.srv.forget(c)
+	defer c.nc.Close()
+	for c.readHead() && c.readBody() {
+		c.begin()
+		if !c.await() {
+			return
+		}
+	}
+}
+
+// begin hands the request that has been read to the dispatcher.
+func (c *conn) begin() {
+	w := c.work
+	w.meta.remote = c.remote
+	c.srv.encoder.encode(&w.req.Builder, &w.head, w.in, &w.meta)
+	method := w.head.Method.In(w.in)
+	w.req.Line = append(append(append(w.req.Line[:0], method...), ' '), w.head.Target.In(w.in)...)
+	w.req.Body = w.body.file
+	w.req.Repeatable = safe(method)
+	w.req.Responder = c
+	c.startResponse()
+	// What follows is the next request, if the client pipelines.
+	w.in = append(w.in[:0], w.in[w.bodyStart:]...)
+	c.requests.Add(1)
+	c.srv.requests.Store(c.srv.now.Load())
+	c.enter(running)
+	c.srv.dispatch.Dispatch(&w.req)
+}
+
+// safe says whether a method may be repeated without asking: RFC 9110 §9.2.1.
+func safe(method []byte) bool {
+	switch string(method) {
+	case "GET", "HEAD", "OPTIONS", "TRACE":
+		return true
+	}
+	return false
+}
+
+// readHead reads until a request's head is complete. It reports false when the connection is of no use any more.
+func (c *conn) readHead() bool {
+	if c.work != nil {
+		c.work.head.Reset()
+		c.work.body.reset()
+	}
+	for {
+		if w := c.work; w != nil && len(w.in) > 0 {
+			if phase(c.phase.Load()) != header {
+				c.enter(header)
+			}
+			done, err := w.head.Parse(w.in, &c.srv.cfg.Limits)
+			if err != nil {
+				var refused *http1.Error
+				errors.As(err, &refused)
+				c.refuse(refused.Status, refused.Reason)
+				return false
+			}
+			if done {
+				return true
+			}
+		}
+		if err := c.fill(); err != nil {
+			if c.expired.Load() && c.work != nil && len(c.work.in) > 0 {
+				c.refuse(408, "the request head did not arrive in time")
+			}
+			return false
+		}
+	}
+}
+
+// fill reads more of what the client sends; it waits if there is nothing.
+func (c *conn) fill() error {
+	c.mu.Lock()
+	w := c.work
+	if w != nil && len(w.in) == cap(w.in) {
+		if c.busy && len(w.in) >= readAhead {
+			c.mu.Unlock()
+			return errBufferFull
+		}
+		w.in = append(make([]byte, 0, 2*cap(w.in)), w.in...)
+	}
+	c.mu.Unlock()
+	if err := c.raw.Read(c.read); err != nil {
+		c.mu.Lock()
+		c.parked = false
+		c.mu.Unlock()
+		return err
+	}
+	if c.readErr == nil && c.readN == 0 {
+		return io.EOF
+	}
+	return c.readErr
+}
+
+// readReady is called by the runtime's poller; false means that nothing is there yet. Only here, when bytes are there,
+// does an idle connection get a buffer.
+func (c *conn) readReady(fd uintptr) bool {
+	c.mu.Lock()
+	c.parked = false
+	w := c.work
+	if w == nil {
+		w = works.Get().(*work)
+		c.work = w
+	}
+	c.mu.Unlock()
+	for {
+		n, err := syscall.Read(int(fd), w.in[len(w.in):cap(w.in)])
+		if err == syscall.EINTR {
+			continue
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if err == syscall.EAGAIN {
+			c.parked = len(w.in) == 0
+			c.rest()
+			return false
+		}
+		c.readN, c.readErr = max(n, 0), err
+		if n > 0 {
+			w.in = w.in[:len(w.in)+n]
+			c.bodyRead.Add(int64(n))
+		}
+		return true
+	}
+}
+
+// rest gives back what an idle connection does not need. mu is held.
+func (c *conn) rest() {
+	w := c.work
+	if !c.parked || c.busy || w == nil || len(w.in) > 0 || !c.backlog.empty() {
+		return
+	}
+	c.work = nil
+	w.body.reset()
+	if cap(w.in) > 16<<10 || cap(w.req.Frame) > 64<<10 || cap(w.out) > 64<<10 {
+		return // one large request should not be remembered for ever
+	}
+	w.head.Reset()
+	w.req.Body, w.req.Responder = nil, nil
+	works.Put(w)
+}
+
+// await reads ahead until the response is complete. It reports whether another request may follow.
+func (c *conn) await() bool {
+	for {
+		c.mu.Lock()
+		busy, end, give := c.busy, c.ending, c.give
+		c.mu.Unlock()
+		switch {
+		case give != nil:
+			c.handOver(give)
+			return false
+		case busy:
+			if err := c.fill(); err == nil || err == errBufferFull || errors.Is(err, os.ErrDeadlineExceeded) {
+				c.waitDone()
+			} else if !c.clientLeft(err) {
+				return false
+			}
+		case end == leave:
+			return false
+		case end == linger:
+			c.lingerOn()
+			return false
+		case c.work != nil && len(c.work.in) > 0:
+			return true
+		default:
+			if c.fill() != nil {
+				return false
+			}
+		}
+	}
+}
+
+// waitDone waits until the response is complete.
+func (c *conn) waitDone() {
+	c.mu.Lock()
+	if !c.busy || c.give != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.waiting = true
+	c.mu.Unlock()
+	<-c.done
+}
+
+// clientLeft handles the end of the client's side while a request runs. A client that closed only its sending side still
+// wants its answer, and over TCP nobody can tell it from one that is gone until something is written. So a request that
+// runs goes on; one that still waits for a thread is withdrawn, and a stream without an end is ended. It reports
+// whether the connection is of use still.
+func (c *conn) clientLeft(err error) bool {
+	c.mu.Lock()
+	w, busy, streaming := c.work, c.busy, c.streaming
+	c.mu.Unlock()
+	if !busy {
+		return true // the response was completed meanwhile
+	}
+	if errors.Is(err, io.EOF) && !streaming && !c.srv.dispatch.Withdraw(&w.req) {
+		c.waitDone()
+		return true
+	}
+	c.srv.dispatch.Cancel(&w.req)
+	c.abandon()
+	return false
+}
+
+// hurry asks the connection to end soon, for a shutdown.
+func (c *conn) hurry() {
+	if phase(c.phase.Load()) == idle && c.requests.Load() > 0 {
+		c.endWait()
+	}
+}
+
+// turnAway answers a connection that is one too many.
+func (c *conn) turnAway() {
+	defer c.srv.forget(c)
+	defer c.nc.Close()
+	c.srv.cfg.Log.Warn("refused a connection from %s: %d are open (--max-connections)", c.remote, c.srv.cfg.MaxConnections)
+	c.refuse(503, "")
+}
+
+// refuse answers a request that will not be dispatched, and closes. It is the connection's goroutine that calls it.
+func (c *conn) refuse(status int, reason string) {
+	text := http1.StatusText(status)
+	if reason != "" {
+		text = reason
+	}
+	c.writeNow(http1.AppendError(nil, status, text, *c.srv.date.Load()))
+	c.logRefused(status)
+	c.stopSending()
+	c.lingerOn()
+}
+
+func (c *conn) stopSending() {
+	if half, ok := c.nc.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite() //nolint:errcheck // a client that is gone needs no goodbye
+	}
+}
+
+// lingerOn reads and forgets until the client closes or its time is up. Closing at once would make the kernel answer what
+// still arrives with a reset, which may destroy the response before the client has read it (RFC 9112 §9.6).
+func (c *conn) lingerOn() {
+	c.expired.Store(false)
+	c.nc.SetReadDeadline(time.Time{}) //nolint:errcheck // a closed connection ends the read as well
+	c.enter(lingering)
+	scratch := make([]byte, 4<<10)
+	for {
+		if _, err := c.nc.Read(scratch); err != nil {
+			return
+		}
+	}
+}
+
+// writeNow writes a short message from the connection's goroutine, while no response is under way. A client that does
+// not take it within the linger time is not waited for.
+func (c *conn) writeNow(data []byte) {
+	c.nc.SetWriteDeadline(time.Now().Add(lingerTime)) //nolint:errcheck // the write will tell
+	c.nc.Write(data)                                  //nolint:errcheck // a client that is gone needs no answer
+	c.nc.SetWriteDeadline(time.Time{})                //nolint:errcheck // as above
+}
+
+// handOver gives the socket away. What was read from it goes along.
+func (c *conn) handOver(give dispatch.Give) {
+	c.mu.Lock()
+	var leftover []byte
+	if c.work != nil {
+		leftover = c.work.in
+	}
+	c.mu.Unlock()
+	socket, ok := c.nc.(interface{ File() (*os.File, error) })
+	if !ok {
+		give(nil, nil)
+		return
+	}
+	f, err := socket.File()
+	if err != nil {
+		c.srv.cfg.Log.Error("cannot hand a hijacked connection to its app: %v", err)
+		give(nil, nil)
+		return
+	}
+	if len(leftover) > wire.MaxMessage-5 {
+		leftover = leftover[:wire.MaxMessage-5]
+	}
+	give(f, leftover)
+}

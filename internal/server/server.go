@@ -1,0 +1,215 @@
+// Package server is the HTTP front: it owns the clients' sockets, reads requests, has them dispatched and writes the
+// responses. A client that sends or reads slowly, leaves, or talks nonsense is dealt with here and costs no Ruby thread.
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"serval/internal/dispatch"
+	"serval/internal/http1"
+	"serval/internal/logs"
+)
+
+// Dispatcher runs requests. See dispatch.Pool.
+type Dispatcher interface {
+	Dispatch(*dispatch.Request)
+	Withdraw(*dispatch.Request) bool
+	Cancel(*dispatch.Request)
+}
+
+// Log takes what an operator should know.
+type Log interface {
+	Warn(format string, args ...any)
+	Error(format string, args ...any)
+}
+
+// Config says how clients are treated. Zero durations mean no limit.
+type Config struct {
+	Limits           http1.Limits
+	HeaderTimeout    time.Duration // for a whole request head
+	BodyTimeout      time.Duration // for a whole request body
+	MinBodyRate      int64         // bytes per second of a body, averaged over 20 s; 0: any
+	KeepAliveTimeout time.Duration // between requests; 0: a connection carries one request
+	WriteTimeout     time.Duration // for a client to take more of its response
+	IdleTimeout      time.Duration // without any request, after which OnIdle is called
+	MaxRequests      int           // per connection; 0: any number
+	MaxConnections   int           // at once; more get 503. 0: any number
+	SpoolDir         string        // where bodies that are too long for memory wait
+	SpoolLimit       int64         // bytes of one response that may wait for a slow reader before the app has to; 0: 1 GiB
+	Underscores      bool          // headers with underscores in their names reach the app
+	LocalAddr        string        // REMOTE_ADDR of clients on a unix socket
+
+	Access func(*logs.Access) // takes finished requests, for the access log; nil: none
+	OnIdle func()
+	Log    Log
+}
+
+// Server serves HTTP/1.1 on its listeners.
+type Server struct {
+	cfg      Config
+	dispatch Dispatcher
+	encoder  *encoder
+	born     time.Time
+	now      atomic.Int64 // since born, set by the sweeper: the time to within sweepEvery
+	date     atomic.Pointer[[]byte]
+	requests atomic.Int64 // time of the last one, as now
+	warned   sync.Map     // kinds of complaint that were made
+
+	mu        sync.Mutex // guards following
+	conns     map[*conn]struct{}
+	listeners []net.Listener
+	draining  atomic.Bool
+
+	running sync.WaitGroup // accept loops, connections and whoever they started
+	sweeper sync.WaitGroup
+	stopped chan struct{}
+}
+
+// New returns a server that is not listening yet.
+func New(cfg Config, d Dispatcher) *Server {
+	if cfg.SpoolLimit <= 0 {
+		cfg.SpoolLimit = 1 << 30
+	}
+	if cfg.LocalAddr == "" {
+		cfg.LocalAddr = "127.0.0.1"
+	}
+	s := &Server{
+		cfg: cfg, dispatch: d, encoder: newEncoder(cfg.Underscores),
+		born: time.Now(), conns: map[*conn]struct{}{}, stopped: make(chan struct{}),
+	}
+	s.tick(s.born.Add(time.Nanosecond))
+	s.sweeper.Go(s.sweep)
+	return s
+}
+
+// Serve accepts connections from l until Shutdown, beside whatever else is served. It returns at once.
+func (s *Server) Serve(l net.Listener) {
+	s.mu.Lock()
+	s.listeners = append(s.listeners, l)
+	s.mu.Unlock()
+	s.running.Go(func() { s.accept(l) })
+}
+
+func (s *Server) accept(l net.Listener) {
+	pause := time.Millisecond
+	for {
+		nc, err := l.Accept()
+		if err == nil {
+			pause = time.Millisecond
+			s.start(nc)
+			continue
+		}
+		if s.draining.Load() || errors.Is(err, net.ErrClosed) {
+			return
+		}
+		// Out of descriptors, most likely. Those that wait are accepted when there are some again.
+		s.cfg.Log.Error("cannot accept a connection on %s, trying again in %s: %v", l.Addr(), pause, err)
+		time.Sleep(pause)
+		pause = min(2*pause, time.Second)
+	}
+}
+
+// start begins serving a connection.
+func (s *Server) start(nc net.Conn) {
+	c, err := newConn(s, nc)
+	if err != nil {
+		nc.Close()
+		return
+	}
+	s.mu.Lock()
+	full := s.cfg.MaxConnections > 0 && len(s.conns) >= s.cfg.MaxConnections
+	s.conns[c] = struct{}{}
+	s.mu.Unlock()
+	s.running.Go(func() {
+		if full {
+			c.turnAway()
+		} else {
+			c.serve()
+		}
+	})
+}
+
+func (s *Server) forget(c *conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+}
+
+// Connections returns how many clients are connected.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+// Shutdown stops accepting, lets requests under way end, closes idle connections, and returns when none is left. When
+// ctx ends first, it closes the rest. Connections that wait to be accepted are accepted first: their clients have been
+// told by the kernel that the server is there.
+func (s *Server) Shutdown(ctx context.Context) {
+	s.draining.Store(true)
+	s.mu.Lock()
+	listeners := s.listeners
+	s.listeners = nil
+	s.mu.Unlock()
+	for _, l := range listeners {
+		drainListener(l)
+	}
+	s.mu.Lock()
+	for c := range s.conns {
+		c.hurry()
+	}
+	s.mu.Unlock()
+
+	over := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(over)
+	}()
+	select {
+	case <-over:
+	case <-ctx.Done():
+		s.mu.Lock()
+		for c := range s.conns {
+			c.nc.Close()
+		}
+		s.mu.Unlock()
+		<-over
+	}
+	close(s.stopped)
+	s.sweeper.Wait()
+}
+
+// drainListener lets the accept loop take what is in the listener's queue and then end.
+func drainListener(l net.Listener) {
+	if d, ok := l.(interface{ SetDeadline(time.Time) error }); ok {
+		// The runtime's Accept tries the queue before it looks at the deadline, except when that has passed already.
+		if d.SetDeadline(time.Now().Add(20*time.Millisecond)) == nil {
+			return
+		}
+	}
+	l.Close()
+}
+
+// checkIdle calls OnIdle when there was no request for the idle timeout.
+func (s *Server) checkIdle() {
+	if s.cfg.IdleTimeout <= 0 || s.cfg.OnIdle == nil || s.draining.Load() {
+		return
+	}
+	if quiet := time.Duration(s.now.Load() - s.requests.Load()); quiet < s.cfg.IdleTimeout {
+		return
+	}
+	s.mu.Lock()
+	busy := false
+	for c := range s.conns {
+		busy = busy || phase(c.phase.Load()) != idle
+	}
+	s.mu.Unlock()
+	if !busy {
+		s.cfg.OnIdle()
+	}
+}

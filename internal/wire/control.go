@@ -1,0 +1,47 @@
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// Message is one packet on the control socket.
+type Message struct {
+	Kind byte
+	ID   uint32
+	Text []byte
+}
+
+// What the worker says (upper case) and what the front says (lower case).
+const (
+	Ready     = 'R' // the app is loaded and requests are read; Text: facts, key=value, NUL between them
+	BootError = 'E' // the app did not load; Text: why
+	Retire    = 'T' // the worker asks to be replaced
+	Backtrace = 'B' // the answer to AskBacktrace
+
+	BodyFd       = 'f' // the body file of the next REQUEST with this ID
+	SocketFd     = 'h' // the client's socket; Text: what was already read from it
+	Gone         = 'c' // the client of request ID is gone: stop sending
+	AskBacktrace = 'b' // send backtraces of the thread that runs ID, of all for 0
+)
+
+// MaxMessage is the longest packet on the control socket, in bytes.
+const MaxMessage = 64 << 10
+
+// AppendMessage appends m in its encoded form; text that would not fit is cut.
+func AppendMessage(dst []byte, m Message) []byte {
+	if len(m.Text) > MaxMessage-5 {
+		m.Text = m.Text[:MaxMessage-5]
+	}
+	dst = append(dst, m.Kind)
+	dst = binary.BigEndian.AppendUint32(dst, m.ID)
+	return append(dst, m.Text...)
+}
+
+// DecodeMessage reads a whole packet.
+func DecodeMessage(packet []byte) (Message, error) {
+	if len(packet) < 5 {
+		return Message{}, errors.New("a control message is shorter than 5 bytes")
+	}
+	return Message{Kind: packet[0], ID: binary.BigEndian.Uint32(packet[1:]), Text: packet[5:]}, nil
+}

@@ -1,0 +1,173 @@
+package worker
+
+import (
+	"errors"
+	"net"
+	"os"
+	"syscall"
+	"unsafe"
+
+	"serval/internal/wire"
+
+	"golang.org/x/sys/unix"
+)
+
+// reader takes frames, and the descriptors that came with them, from a worker's requests socket.
+//
+// It calls recvmsg itself: the standard library's ReadMsgUnix allocates a peer address per call, which is one
+// allocation per batch of responses on the hottest path.
+type reader struct {
+	raw   syscall.RawConn
+	buf   []byte
+	start int // first byte not yet decoded
+	end   int // end of what was read
+	fds   []int
+
+	msg unix.Msghdr
+	iov unix.Iovec
+	oob [256]byte
+	n   int
+	err error
+	try func(fd uintptr) bool
+}
+
+const readerBuffer = 64 << 10
+
+var errWorkerGone = errors.New("the worker closed its socket")
+
+func newReader(conn *net.UnixConn) (*reader, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{raw: raw, buf: make([]byte, readerBuffer)}
+	r.try = r.recv // bound once: a closure per read would be an allocation per read
+	return r, nil
+}
+
+// fill waits for bytes and reads as many as there are.
+func (r *reader) fill() error {
+	r.makeRoom()
+	if err := r.raw.Read(r.try); err != nil {
+		return err
+	}
+	return r.took()
+}
+
+// fillNow reads what is there and returns errWorkerGone when that is nothing: for the last words of a dead worker,
+// whose socket may be kept open by a process it forked.
+func (r *reader) fillNow() error {
+	r.makeRoom()
+	ready := false
+	if err := r.raw.Control(func(fd uintptr) { ready = r.recv(fd) }); err != nil {
+		return err
+	}
+	if !ready {
+		return errWorkerGone
+	}
+	return r.took()
+}
+
+func (r *reader) took() error {
+	if r.err != nil {
+		return r.err
+	}
+	if r.n == 0 {
+		return errWorkerGone
+	}
+	r.end += r.n
+	return nil
+}
+
+func (r *reader) makeRoom() {
+	if r.start == r.end {
+		r.start, r.end = 0, 0
+		if len(r.buf) > 1<<20 {
+			r.buf = make([]byte, readerBuffer)
+		}
+		return
+	}
+	need, _ := wire.Need(r.buf[r.start:r.end])
+	if need > len(r.buf) {
+		grown := make([]byte, need+readerBuffer)
+		copy(grown, r.buf[r.start:r.end])
+		r.buf = grown
+	} else if r.start > 0 {
+		copy(r.buf, r.buf[r.start:r.end])
+	}
+	r.end -= r.start
+	r.start = 0
+}
+
+// recv is called by the runtime's poller; false means that nothing is there yet.
+func (r *reader) recv(fd uintptr) bool {
+	r.iov.Base = &r.buf[r.end]
+	r.iov.SetLen(len(r.buf) - r.end)
+	r.msg.Iov, r.msg.Iovlen = &r.iov, 1
+	r.msg.Control = &r.oob[0]
+	r.msg.SetControllen(len(r.oob))
+	for {
+		n, _, errno := syscall.Syscall(syscall.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&r.msg)), unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+		switch errno {
+		case 0:
+			r.n, r.err = int(n), nil
+			if r.msg.Controllen > 0 {
+				r.err = r.takeDescriptors(r.oob[:r.msg.Controllen])
+			}
+			return true
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+			return false
+		default:
+			r.n, r.err = 0, errno
+			return true
+		}
+	}
+}
+
+func (r *reader) takeDescriptors(oob []byte) error {
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return err
+	}
+	for i := range messages {
+		fds, err := unix.ParseUnixRights(&messages[i])
+		if err != nil {
+			return err
+		}
+		r.fds = append(r.fds, fds...)
+	}
+	return nil
+}
+
+// next decodes the next frame that is there in whole. ok is false when more bytes are needed.
+// The frame is good until the next fill.
+func (r *reader) next(f *wire.Frame) (ok bool, err error) {
+	need, err := wire.Need(r.buf[r.start:r.end])
+	if err != nil || need == 0 || r.end-r.start < need {
+		return false, err
+	}
+	frame := r.buf[r.start : r.start+need]
+	r.start += need
+	return true, wire.Decode(frame, f)
+}
+
+// file returns the descriptor that came with the frame just decoded, as a file of the caller's.
+func (r *reader) file(name string) *os.File {
+	if len(r.fds) == 0 {
+		return nil
+	}
+	fd := r.fds[0]
+	r.fds = append(r.fds[:0], r.fds[1:]...)
+	unix.SetNonblock(fd, true) //nolint:errcheck // it only saves a thread while a stream is quiet; files ignore it
+	return os.NewFile(uintptr(fd), name)
+}
+
+// close closes descriptors that nobody took.
+func (r *reader) close() {
+	for _, fd := range r.fds {
+		unix.Close(fd) //nolint:errcheck // nothing was written to it
+	}
+	r.fds = nil
+}

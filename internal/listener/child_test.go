@@ -80,7 +80,7 @@ func forbidIPv6() error {
 func child(t *testing.T, kind string, uris ...string) (said []string, kill func()) {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", uris...)
-	cmd.Env = append(os.Environ(), childVar+"="+kind)
+	cmd.Env = append(os.Environ(), childVar+"="+kind, "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

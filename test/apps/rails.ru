@@ -16,7 +16,8 @@ class RailsApp < Rails::Application
   config.api_only = true
   config.eager_load = true
   config.secret_key_base = "not secret: this app keeps nothing" * 2
-  config.logger = Logger.new($stderr, level: :warn)
+  config.logger = Logger.new($stderr)
+  config.log_level = :warn
   config.hosts.clear # it listens on loopback under many names
 
   routes.append do

@@ -20,14 +20,28 @@ func writePidfile(path string) (*pidfile, error) {
 		return nil, fmt.Errorf("already running, PID %d by %s: stop it or choose another --pidfile", pid, path)
 	}
 	temporary := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d", filepath.Base(path), os.Getpid()))
-	if err := writeNew(temporary, strconv.Itoa(os.Getpid())+"\n"); err != nil {
-		return nil, fmt.Errorf("cannot write the pidfile %s: %w; choose another with --pidfile", path, err)
+	err := writeNew(temporary, strconv.Itoa(os.Getpid())+"\n")
+	if err == nil {
+		err = os.Rename(temporary, path)
 	}
-	if err := os.Rename(temporary, path); err != nil {
+	if err != nil {
 		os.Remove(temporary)
-		return nil, fmt.Errorf("cannot write the pidfile %s: %w; choose another with --pidfile", path, err)
+		return nil, fmt.Errorf("cannot write the pidfile %s: %w; choose another with --pidfile", path, cause(err))
 	}
 	return &pidfile{path}, nil
+}
+
+// cause is a file error without the path, which names a temporary file that nobody has heard of.
+func cause(err error) error {
+	var onePath *fs.PathError
+	var twoPaths *os.LinkError
+	switch {
+	case errors.As(err, &onePath):
+		return onePath.Err
+	case errors.As(err, &twoPaths):
+		return twoPaths.Err
+	}
+	return err
 }
 
 // remove removes the file unless it names another process by now.
@@ -47,9 +61,6 @@ func writeNew(path, text string) error {
 	_, err = f.WriteString(text)
 	if closed := f.Close(); err == nil {
 		err = closed
-	}
-	if err != nil {
-		os.Remove(path)
 	}
 	return err
 }

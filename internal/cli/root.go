@@ -35,9 +35,14 @@ type Streams struct {
 // stops as if it had got a TERM signal.
 func Run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
 	streams := Streams{in, out, errs}
-	err := newRoot(streams, args).ExecuteContext(ctx)
+	err := newRoot(streams, args, start).ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
+	}
+	var ended endedBy
+	if errors.As(err, &ended) {
+		ended.raise()
+		return 128 + int(ended.signal)
 	}
 	fmt.Fprintf(errs, "serval: %v\n", err)
 	if isUsage(err) {
@@ -46,7 +51,8 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	return exitError
 }
 
-func newRoot(streams Streams, args []string) *cobra.Command {
+// newRoot makes the command that hands the configuration to run.
+func newRoot(streams Streams, args []string, run func(context.Context, config.Config, Streams) error) *cobra.Command {
 	var given []config.Arg
 	root := &cobra.Command{
 		Use:               "serval [flags] [config.ru]",
@@ -60,7 +66,7 @@ func newRoot(streams Streams, args []string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return start(cmd.Context(), cfg, streams)
+			return run(cmd.Context(), cfg, streams)
 		},
 	}
 	root.SetArgs(append([]string{}, args...)) // never nil, which cobra takes as a wish for os.Args

@@ -1,0 +1,55 @@
+package cli
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"serval/internal/config"
+)
+
+func ignore(context.Context, config.Config, Streams) error { return nil }
+
+func TestHelpShowsEveryFlagWithin80Columns(t *testing.T) {
+	status, text, errs := serval("--help")
+	if status != 0 || errs != "" {
+		t.Fatalf("have %d, %q", status, errs)
+	}
+	if _, short, _ := serval("-h"); short != text {
+		t.Errorf("-h says something else: %q", short)
+	}
+	for _, line := range strings.Split(text, "\n") {
+		if utf8.RuneCountInString(line) > 80 {
+			t.Errorf("longer than 80 columns: %q", line)
+		}
+		if strings.HasSuffix(line, " ") {
+			t.Errorf("ends with a space: %q", line)
+		}
+	}
+	for _, s := range config.Settings {
+		if !strings.Contains(text, "--"+s.Name) || s.Short != "" && !strings.Contains(text, "  -"+s.Short+", --"+s.Name) {
+			t.Errorf("--%s is missing", s.Name)
+		}
+		if s.Default != "" && s.Default != "0" && !strings.Contains(text, "(default "+s.Default+")") {
+			t.Errorf("the default of --%s is missing", s.Name)
+		}
+	}
+	place := 0
+	for _, group := range config.Groups {
+		at := strings.Index(text, "\n\n"+string(group)+":\n")
+		if at <= place {
+			t.Errorf("the group %q is missing or out of order", group)
+		}
+		place = at
+	}
+}
+
+func TestHelpDoesNotOfferWhatIsNotSupported(t *testing.T) {
+	_, text, _ := serval("--help")
+	for _, p := range pumaOnly {
+		if strings.Contains(text, "--"+p.name+" ") || strings.Contains(text, "--"+p.name+"\n") {
+			t.Errorf("--%s is there", p.name)
+		}
+	}
+}

@@ -81,6 +81,7 @@ var refused = []struct {
 	{"two Hosts", get("Host: a"), errHostTwice},
 	{"two Hosts on HTTP/1.0", "GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n", errHostTwice},
 	{"a list of hosts", host("a, b"), errHostInvalid},
+	{"a list of hosts without a blank", host("a,b"), errHostInvalid},
 	{"a path in Host", host("a/b"), errHostInvalid},
 	{"a user in Host", host("u@a"), errHostInvalid},
 	{"a query in Host", host("a?b"), errHostInvalid},

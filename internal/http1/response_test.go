@@ -64,6 +64,14 @@ var heads = []struct {
 		lines("HTTP/1.1 200 OK", "Content-Length: 12"), Framing{Length: 12},
 	},
 	{
+		"a streamed body the app says is empty", Head{Status: 200, Minor: 1, BodySize: -1}, [][2]string{{"Content-Length", "0"}},
+		lines("HTTP/1.1 200 OK", "Content-Length: 0"), Framing{},
+	},
+	{
+		"a body the app says is empty", Head{Status: 200, Minor: 1, BodySize: 5}, [][2]string{{"Content-Length", "0"}},
+		lines("HTTP/1.1 200 OK", "Content-Length: 5"), Framing{Length: 5, LengthMismatch: true},
+	},
+	{
 		"a streamed body to HTTP/1.0 ends with the connection", Head{Status: 200, BodySize: -1}, nil,
 		lines("HTTP/1.1 200 OK", "Connection: close"), Framing{Length: -1, Close: true},
 	},

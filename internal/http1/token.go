@@ -7,7 +7,7 @@ import (
 
 const (
 	isToken = 1 << iota // tchar of RFC 9110 §5.6.2
-	isHost              // byte of a reg-name, RFC 3986 §3.2.2
+	isHost              // byte of a reg-name (RFC 3986 §3.2.2) but a comma, by which proxies join two Host headers
 )
 
 // class tells what a byte may be part of; fold maps it to lower case (ASCII only), env to its form in a CGI name.
@@ -33,7 +33,7 @@ func classOf(c byte) (set uint8) {
 	if alnum || within(c, "!#$%&'*+-.^_`|~") {
 		set |= isToken
 	}
-	if alnum || within(c, "-._~%!$&'()*+,;=") {
+	if alnum || within(c, "-._~%!$&'()*+;=") {
 		set |= isHost
 	}
 	return set

@@ -50,6 +50,7 @@ func TestEqualFold(t *testing.T) {
 		{"", "", true},
 		{"Content-Length", "content-length", true},
 		{"close", "CLOSE", true},
+		{"abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", true},
 		{"close", "closed", false},
 		{"[", "{", false},
 		{"@", "`", false},

@@ -82,12 +82,6 @@ const (
 	linger               // stop sending, and read until the client closes: it may still be sending
 )
 
-// errBufferFull says that a client has pipelined more than is kept.
-var errBufferFull = errors.New("the input buffer is full")
-
-// readAhead is how many bytes of pipelined requests are kept while one runs.
-const readAhead = 16 << 10
-
 func newConn(s *Server, nc net.Conn) (*conn, error) {
 	sc, ok := nc.(syscall.Conn)
 	if !ok {
@@ -188,10 +182,6 @@ func (c *conn) fill() error {
 	c.mu.Lock()
 	w := c.work
 	if w != nil && len(w.in) == cap(w.in) {
-		if c.busy && len(w.in) >= readAhead {
-			c.mu.Unlock()
-			return errBufferFull
-		}
 		w.in = append(make([]byte, 0, 2*cap(w.in)), w.in...)
 	}
 	c.mu.Unlock()
@@ -218,25 +208,23 @@ func (c *conn) readReady(fd uintptr) bool {
 		c.work = w
 	}
 	c.mu.Unlock()
-	for {
-		n, err := syscall.Read(int(fd), w.in[len(w.in):cap(w.in)])
-		if err == syscall.EINTR {
-			continue
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if err == syscall.EAGAIN {
-			c.parked = len(w.in) == 0
-			c.rest()
-			return false
-		}
-		c.readN, c.readErr = max(n, 0), err
-		if n > 0 {
-			w.in = w.in[:len(w.in)+n]
-			c.bodyRead.Add(int64(n))
-		}
-		return true
+	n, err := syscall.Read(int(fd), w.in[len(w.in):cap(w.in)])
+	for err == syscall.EINTR {
+		n, err = syscall.Read(int(fd), w.in[len(w.in):cap(w.in)])
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == syscall.EAGAIN {
+		c.parked = len(w.in) == 0
+		c.rest()
+		return false
+	}
+	c.readN, c.readErr = max(n, 0), err
+	if n > 0 {
+		w.in = w.in[:len(w.in)+n]
+		c.bodyRead.Add(int64(n))
+	}
+	return true
 }
 
 // rest gives back what an idle connection does not need. mu is held.
@@ -260,15 +248,18 @@ func (c *conn) await() bool {
 	for {
 		c.mu.Lock()
 		busy, end, give := c.busy, c.ending, c.give
+		ahead := c.work != nil && len(c.work.in) > 0
 		c.mu.Unlock()
 		switch {
 		case give != nil:
 			c.handOver(give)
 			return false
+		case busy && ahead:
+			c.waitDone() // the next request is here: it has to wait, and so does all that follows it
 		case busy:
-			if err := c.fill(); err == nil || err == errBufferFull || errors.Is(err, os.ErrDeadlineExceeded) {
+			if err := c.fill(); errors.Is(err, os.ErrDeadlineExceeded) {
 				c.waitDone()
-			} else if !c.clientLeft(err) {
+			} else if err != nil && !c.clientLeft(err) {
 				return false
 			}
 		case end == leave:
@@ -276,7 +267,7 @@ func (c *conn) await() bool {
 		case end == linger:
 			c.lingerOn()
 			return false
-		case c.work != nil && len(c.work.in) > 0:
+		case ahead:
 			return true
 		default:
 			if c.fill() != nil {
@@ -309,11 +300,12 @@ func (c *conn) clientLeft(err error) bool {
 	if !busy {
 		return true // the response was completed meanwhile
 	}
-	if errors.Is(err, io.EOF) && !streaming && !c.srv.dispatch.Withdraw(&w.req) {
+	if !errors.Is(err, io.EOF) || streaming {
+		c.srv.dispatch.Cancel(&w.req)
+	} else if !c.srv.dispatch.Withdraw(&w.req) {
 		c.waitDone()
 		return true
 	}
-	c.srv.dispatch.Cancel(&w.req)
 	c.abandon()
 	return false
 }

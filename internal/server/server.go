@@ -68,6 +68,7 @@ type Server struct {
 	running sync.WaitGroup // accept loops, connections and whoever they started
 	sweeper sync.WaitGroup
 	stopped chan struct{}
+	stop    sync.Once
 }
 
 // New returns a server that is not listening yet.
@@ -180,7 +181,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 		s.mu.Unlock()
 		<-over
 	}
-	close(s.stopped)
+	s.stop.Do(func() { close(s.stopped) })
 	s.sweeper.Wait()
 }
 

@@ -1,0 +1,30 @@
+# The targets that need more than one command are scripts in script/.
+
+GO ?= go
+
+# CGO is off so that the binary is static: it runs on any Linux of its architecture. The front never loads Ruby.
+bin/serval: FORCE
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w' -o $@ ./cmd/serval
+
+build: bin/serval
+
+# Serves examples/hello; make run EXAMPLE=sinatra PORT=3000 serves another one elsewhere.
+run:
+	@script/run
+
+# All tests; FUZZTIME=0 leaves out the fuzzing, FUZZTIME=1m fuzzes longer.
+test:
+	@script/test
+
+bench:
+	@script/bench
+
+lint:
+	@script/lint
+
+clean:
+	rm -rf bin
+
+FORCE:
+
+.PHONY: build run test bench lint clean FORCE

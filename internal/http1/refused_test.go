@@ -17,6 +17,8 @@ var refused = []struct {
 	{"Transfer-Encoding, then Content-Length", post("Transfer-Encoding: chunked", "Content-Length: 4"), errLengthCoding},
 	{"two lengths that differ", post("Content-Length: 4", "Content-Length: 5"), errLengthTwice},
 	{"two lengths that agree", post("Content-Length: 4", "Content-Length: 4"), errLengthTwice},
+	{"a length after none", post("Content-Length: 0", "Content-Length: 5"), errLengthTwice},
+	{"an empty body, then Transfer-Encoding", post("Content-Length: 0", "Transfer-Encoding: chunked"), errLengthCoding},
 	{"a list of lengths", post("Content-Length: 4, 4"), errLengthInvalid},
 	{"an empty length", post("Content-Length:"), errLengthInvalid},
 	{"a length with a plus", post("Content-Length: +4"), errLengthInvalid},

@@ -107,7 +107,7 @@ var heads = []struct {
 	},
 	{
 		"messages to the server stay here", Head{Status: 200, Minor: 1},
-		[][2]string{{"Status", "200 OK"}, {"rack.hijack", "x"}, {"Rack.After", "x"}, {"rackish", "y"}, {"X-Status", "z"}},
+		[][2]string{{"Status", "200 OK"}, {"rack.", "x"}, {"rack.hijack", "x"}, {"Rack.After", "x"}, {"rackish", "y"}, {"X-Status", "z"}},
 		lines("HTTP/1.1 200 OK", "rackish: y", "X-Status: z", "Content-Length: 0"), Framing{},
 	},
 	{

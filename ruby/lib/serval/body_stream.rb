@@ -20,7 +20,7 @@ module Serval
       @sent = 0
     end
 
-    # Whether the client may have seen a byte, but not the end.
+    # Whether the client may have seen the head, but the end is missing.
     def broken?
       !@head && !@finished
     end
@@ -31,26 +31,29 @@ module Serval
       size = part.bytesize
       return true if size.zero?
       return hold(part) if @head && @held.bytesize + size <= @hold
+      return write_to_socket(part) if @socket || @sent + @held.bytesize + size > Wire::LONGEST_IN_FRAMES
 
       @sent += size
-      return write_to_socket(part) if @socket || @sent > Wire::LONGEST_IN_FRAMES
-
       @head ? start(part) : send_frame(Wire::CHUNK, body: part)
     end
 
     # Sends the head now, for a body whose first part may take its time.
     def start(part = Wire::EMPTY)
       first = @held.empty? ? part : @held << part.b
-      head, @head = @head, nil
-      send_frame(Wire::HEAD, code: @status, head: head, body: first)
+      @sent += @held.bytesize
+      Wire.uninterrupted do
+        send_frame(Wire::HEAD, code: @status, head: @head, body: first).tap { @head = nil }
+      end
     end
 
     def finish(flags)
-      @finished = true
-      return send_frame(Wire::RESPONSE, code: @status, flags: flags, head: @head, body: @held) if @head
+      Wire.uninterrupted do
+        @finished = true
+        next send_frame(Wire::RESPONSE, code: @status, flags: flags, head: @head, body: @held) if @head
 
-      @socket&.close
-      send_frame(Wire::FINISH, flags: @gone ? flags | Wire::ABORT : flags)
+        @socket&.close
+        send_frame(Wire::FINISH, flags: @gone ? flags | Wire::ABORT : flags)
+      end
     end
 
     # The body broke in the middle: the client must notice, so the front cuts the connection.
@@ -78,13 +81,13 @@ module Serval
 
     def open_socket
       @socket, theirs = UNIXSocket.pair
-      @requests.write_with(theirs, Wire.frame(Wire::STREAM, @id))
+      Wire.uninterrupted { @requests.write_with(theirs, Wire.frame(Wire::STREAM, @id)) }
       theirs.close
     end
 
-    # The app's code is on the stack: a Timeout of its own must not cut a frame in two.
     def send_frame(type, **fields)
-      Thread.handle_interrupt(Exception => :never) { @requests.write(Wire.frame(type, @id, **fields)) }
+      frame = Wire.frame(type, @id, **fields)
+      Wire.uninterrupted { @requests.write(frame) }
     end
   end
 end

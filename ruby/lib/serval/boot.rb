@@ -54,6 +54,8 @@ module Serval
 
       require "rack"
       require "rack/builder"
+      # Every server so far has loaded it, and so Rack::Lint (2.2) and many apps use it without asking for it.
+      require "uri"
       result = Rack::Builder.parse_file(rackup)
       # Rack 2 returns the app and the options of its first line, Rack 3 the app.
       app = result.respond_to?(:call) ? result : result.first

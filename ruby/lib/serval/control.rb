@@ -2,6 +2,7 @@
 
 require "socket"
 require_relative "boot"
+require_relative "log"
 
 module Serval
   # The `control` socket: rare messages, one a packet, with a descriptor at times.
@@ -19,8 +20,10 @@ module Serval
     def listen
       Thread.new do
         Thread.current.name = "serval control"
-        Thread.current.report_on_exception = true
         receive while true
+      rescue Exception => e # rubocop:disable Lint/RescueException -- a worker that hears nothing is of no use
+        Log.error(Failure.describe(e))
+        exit!(1)
       end
     end
 

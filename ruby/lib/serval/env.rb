@@ -82,7 +82,7 @@ module Serval
         # encoding: binary
         lambda do |frame, exchange|
           env = base.dup
-          #{values.join(", ")}, _ = frame.unpack(#{literal("@#{Wire::PREFIX_SIZE}" + "Z*" * keys.size)})
+          #{[*values, "_"].join(", ")} = frame.unpack(#{literal("@#{Wire::PREFIX_SIZE}" + "Z*" * keys.size)})
           #{constants.map { |key, value| store(key, literal(value)) if OWN.match?(key) }.compact.join("\n  ")}
           #{keys.zip(values).map { |key, value| store(key, value) }.join("\n  ")}
           env["rack.hijack"] = exchange

@@ -10,6 +10,8 @@ module Serval
   # One request and its response, run by one thread. It is also the object behind env["rack.hijack"] and what
   # env["rack.early_hints"] calls, which saves an object each.
   class Exchange
+    NONE = [].freeze
+
     attr_reader :id, :since
     attr_accessor :env
 
@@ -38,14 +40,22 @@ module Serval
       raise IOError, "too late to hijack: the response is on its way" if @answered
 
       @hijacked = @busy = true
-      write_whole(Wire.frame(Wire::HIJACK, @id))
+      Wire.uninterrupted { @runtime.requests.write(Wire.frame(Wire::HIJACK, @id)) }
       @env["rack.hijack_io"] = client_socket
     end
 
     # Early hints, called by the app with a Hash of headers.
     def hint(headers)
-      write_whole(Wire.frame(Wire::HINTS, @id, head: Headers.encode_with_care(headers)))
+      return if @answered
+
+      frame = Wire.frame(Wire::HINTS, @id, head: Headers.encode_with_care(headers))
+      Wire.uninterrupted { @runtime.requests.write(frame) }
       nil
+    end
+
+    # Short on purpose: the default one would print the env, and with it the whole app, into every log of an env.
+    def inspect
+      "#<#{self.class} #{@id}>"
     end
 
     # The socket of a partial hijack, once the HEAD that asks for it is sent. Only FREE may follow.
@@ -60,15 +70,9 @@ module Serval
 
     # Flags of the frame that ends the response: BUSY when work is left after it.
     def last_flags
+      @busy = @body.respond_to?(:close) || !hooks("rack.after_reply").empty? || !hooks("rack.response_finished").empty?
       @answered = true
-      @busy = @body.respond_to?(:close) || hooks?("rack.after_reply") || hooks?("rack.response_finished")
       @busy ? Wire::BUSY : 0
-    end
-
-    def failed(error)
-      @error = error
-      headline, rest = Failure.describe(error).split("\n", 2)
-      Log.error(["#{headline} (#{title})", rest].compact.join("\n"))
     end
 
     # "GET /path"
@@ -86,7 +90,6 @@ module Serval
       raise TypeError, "the app's answer is no array of status, headers and body but #{answer.class}" unless @hijacked
     rescue Exception => e # rubocop:disable Lint/RescueException -- a request that calls exit must not end the others
       failed(e)
-      nil
     end
 
     def respond
@@ -107,33 +110,46 @@ module Serval
       abandon unless @answered || @hijacked
       return unless @busy || @input
 
-      attempt { @body.close } if @body.respond_to?(:close)
-      attempt { @input.close } if @input
+      attempt { @body.close if @body.respond_to?(:close) }
+      attempt { @input&.close }
       run_hooks
       @runtime.requests.write(Wire.frame(Wire::FREE, @id)) if @busy
     end
 
     # The app ended its thread: `Thread.exit` runs no rescue, only ensure.
     def abandon
-      failed(ThreadError.new("the app ended the thread that ran the request"))
-      respond_with_error
+      failed(ThreadError.new("the app ended the thread that ran the request")) unless @error
+      @answered = true
+      @runtime.requests.write(Wire.frame(Wire::RESPONSE, @id, code: 500))
     end
 
     def run_hooks
-      @env["rack.after_reply"]&.each { |hook| attempt { hook.call } }
-      @env["rack.response_finished"]&.reverse_each { |hook| attempt { hook.call(@env, @status, @headers, @error) } }
+      hooks("rack.after_reply").each { |hook| attempt { hook.call } }
+      hooks("rack.response_finished").reverse_each { |hook| attempt { hook.call(@env, @status, @headers, @error) } }
     end
 
-    def hooks?(key)
+    # Apps may have put anything there.
+    def hooks(key)
       hooks = @env[key]
-      hooks && !hooks.empty?
+      Array === hooks ? hooks : NONE
+    end
+
+    def failed(error)
+      @error = error
+      log(error)
+      nil
     end
 
     # The response is sent; what fails now only goes to the log.
     def attempt
       yield
     rescue Exception => e # rubocop:disable Lint/RescueException
-      failed(e)
+      log(e)
+    end
+
+    def log(error)
+      headline, rest = Failure.describe(error).split("\n", 2)
+      Log.error(["#{headline} (#{title})", rest].compact.join("\n"))
     end
 
     def receive_body
@@ -144,11 +160,6 @@ module Serval
 
     def client_socket
       ClientSocket.open(*@runtime.deliveries.take(@id))
-    end
-
-    # For frames sent while the app's code is on the stack: a Timeout of its own must not cut them in two.
-    def write_whole(frame)
-      Thread.handle_interrupt(Exception => :never) { @runtime.requests.write(frame) }
     end
   end
 end

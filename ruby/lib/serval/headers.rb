@@ -8,16 +8,16 @@ module Serval
 
     module_function
 
-    # The usual headers are a Hash of Strings: flatten and pack do all of it in C. Whatever is not (an Array of values,
-    # an Integer, a NUL somewhere that would shift names against values) takes the careful way.
+    # The usual headers are a Hash of Strings: flatten and pack do all of it in C. nil when something in them is not (an
+    # Array of values, an Integer, a NUL that would shift names against values): those take the careful way.
     def encode(headers)
-      return encode_with_care(headers) unless Hash === headers
+      return unless Hash === headers
 
       strings = headers.flatten
       block = strings.pack(FORMATS[strings.size] || "Z*" * strings.size)
-      block.count("\0") == strings.size ? block : encode_with_care(headers)
+      block if block.count("\0") == strings.size
     rescue TypeError
-      encode_with_care(headers)
+      nil
     end
 
     # Keys beginning with `rack.` are for the server, not for the client. A header with a NUL is left out.

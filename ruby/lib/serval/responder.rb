@@ -18,12 +18,15 @@ module Serval
     def respond(exchange, status, headers, body)
       status = check_status(status) unless Integer === status && status >= 100 && status <= 999
       head = Headers.encode(headers)
-      return respond_with_care(exchange, status, headers, body) unless head && Array === body
+      return send_array(exchange, status, headers, head, body) if head && Array === body
+      return respond_by_kind(exchange, status, headers, head, body) if head
 
-      send_array(exchange, status, headers, head, body)
+      respond_with_care(exchange, status, headers, body)
     end
 
-    # A body of known parts in one frame, whatever it is that was sent for.
+    private
+
+    # Parts that are all there: one frame, unless they are too long for it.
     def send_array(exchange, status, headers, head, parts)
       body = parts.size == 1 && String === parts[0] ? parts[0] : join(parts)
       return send_long(exchange, status, headers, head, parts) if body.nil? || body.bytesize > Wire::LONGEST_IN_FRAMES
@@ -33,32 +36,40 @@ module Serval
         .pack(Wire::FRAME))
     end
 
-    private
-
+    # Rack 2 apps may answer "200". -1 is how apps for Thin ask to answer later, through env["async.callback"].
     def check_status(status)
-      number = Integer === status ? status : Integer(status.to_s, 10)
-      raise TypeError, "async.callback is not supported: the app answered with status -1" if number == -1
-      raise TypeError, "the app's status is #{number}, not between 100 and 999" unless number.between?(100, 999)
+      number = status.respond_to?(:to_i) ? status.to_i : 0
+      raise TypeError, "the app answered -1 for later, but async.callback is not supported: hijack instead" if number == -1
+      raise TypeError, "the app's status, #{status.inspect}, is no number from 100 to 999" unless number.between?(100, 999)
 
       number
-    rescue ArgumentError
-      raise TypeError, "the app's status is not a number: #{status.inspect}"
     end
 
+    # For headers that are not all strings. One of them may be the app's wish to take the connection.
     def respond_with_care(exchange, status, headers, body)
       raise TypeError, "the app's headers are no Hash but #{headers.class}" unless headers.respond_to?(:each)
 
-      takeover = Headers.find(headers, "rack.hijack")
       head = Headers.encode_with_care(headers)
-      if takeover then hand_over(exchange, status, head, takeover)
-      elsif Array === body then send_array(exchange, status, headers, head, body)
+      takeover = headers["rack.hijack"] if Hash === headers
+      return hand_over(exchange, status, head, takeover) if takeover
+
+      respond_by_kind(exchange, status, headers, head, body)
+    end
+
+    def respond_by_kind(exchange, status, headers, head, body)
+      if Array === body then send_array(exchange, status, headers, head, body)
+      elsif callable?(body) then hand_over_or_skip(exchange, status, head, body)
       elsif bodiless?(status) then send_array(exchange, status, headers, head, [])
       elsif (file = file_of(body)) then send_file(exchange, status, head, file)
       elsif (parts = parts_of(body)) then send_array(exchange, status, headers, head, parts)
       elsif body.respond_to?(:each) then send_each(exchange, status, headers, head, body)
-      elsif body.respond_to?(:call) then hand_over_or_skip(exchange, status, head, body)
       else raise TypeError, "the app's body, #{body.class}, has neither each nor call"
       end
+    end
+
+    # A streaming body of Rack 3. A body that can be enumerated as well is enumerated.
+    def callable?(body)
+      body.respond_to?(:call) && !body.respond_to?(:each)
     end
 
     # RFC 9110 §6.4.1
@@ -90,7 +101,7 @@ module Serval
 
       file.close
       nil
-    rescue SystemCallError
+    rescue SystemCallError, TypeError, ArgumentError
       nil
     end
 
@@ -133,7 +144,7 @@ module Serval
     end
 
     def hand_over_or_skip(exchange, status, head, body)
-      return hand_over(exchange, status, head, body) unless exchange.head?
+      return hand_over(exchange, status, head, body) unless exchange.head? || status == 204 || status == 304
 
       stream = BodyStream.new(@requests, exchange.id, status, head)
       stream.start

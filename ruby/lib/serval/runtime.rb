@@ -31,7 +31,7 @@ module Serval
 
     def run
       Process.warmup if Process.respond_to?(:warmup) # Ruby 3.3
-      trap("TERM") { @control.ask_to_retire }
+      trap_term
       @control.listen
       @crew.start
       @control.ready(facts)
@@ -43,6 +43,14 @@ module Serval
 
     private
 
+    # Leaving is for the front to arrange. A handler that the app has set while it was loading still runs.
+    def trap_term
+      previous = trap("TERM") do |number|
+        @control.ask_to_retire
+        previous.call(number) if previous.respond_to?(:call)
+      end
+    end
+
     # The next request from the front, nil at the end of file.
     def take
       while (frame = @requests.next)
@@ -52,6 +60,10 @@ module Serval
         when Wire::DEFINE then @env.define(code, frame.byteslice(Wire::PREFIX_SIZE, size))
         end
       end
+    rescue KeyError => e
+      # A shape the front never defined: the two don't understand each other, nothing after this can be trusted.
+      Log.error(Failure.describe(e))
+      exit!(1)
     end
 
     def exchange(flags, shape, id, size, frame)

@@ -29,11 +29,19 @@ module Serval
 
     EMPTY = ""
 
+    NEVER = { Object => :never }.freeze
+    private_constant :NEVER
+
     module_function
 
     def frame(type, id, code: 0, flags: 0, head: EMPTY, body: EMPTY)
       size = head.bytesize
       [PREFIX_SIZE - 4 + size + body.bytesize, type, flags, code, id, size, head, body].pack(FRAME)
+    end
+
+    # For frames that are sent while the app's code is on the stack: a Timeout of its own must not cut them in two.
+    def uninterrupted(&block)
+      Thread.handle_interrupt(NEVER, &block)
     end
   end
 end

@@ -1,0 +1,195 @@
+# frozen_string_literal: true
+
+require_relative "support/worker_test"
+
+class EnvTest < WorkerTest
+  # Answers with the env, written as Ruby.
+  DUMP = <<~RUBY
+    run(lambda do |env|
+      shown = env.reject { |_, value| value.respond_to?(:call) || value.respond_to?(:read) || value.respond_to?(:puts) }
+      [200, {}, [shown.inspect]]
+    end)
+  RUBY
+
+  def env_of(front, *path, **options)
+    eval(front.get(*path, **options).body)
+  end
+
+  def test_the_env_is_what_puma_gives
+    env = env_of(serve(DUMP, threads: 5, workers: 2, index: 1, version: "1.2.3"), "/a%20b?x=1", HTTP_ACCEPT: "*/*")
+    expected = {
+      "rack.version" => [1, 6], "rack.multithread" => true, "rack.multiprocess" => true, "rack.run_once" => false,
+      "rack.hijack?" => true, "SCRIPT_NAME" => "", "SERVER_SOFTWARE" => "serval 1.2.3", "GATEWAY_INTERFACE" => "CGI/1.2",
+      "puma.request_body_wait" => 0.0, "serval.worker" => 1, "serval.version" => "1.2.3", "rack.after_reply" => [],
+      "rack.response_finished" => [], "REQUEST_METHOD" => "GET", "REQUEST_URI" => "/a%20b?x=1", "PATH_INFO" => "/a%20b",
+      "REQUEST_PATH" => "/a%20b", "QUERY_STRING" => "x=1", "SERVER_PROTOCOL" => "HTTP/1.1", "HTTP_VERSION" => "HTTP/1.1",
+      "SERVER_NAME" => "localhost", "SERVER_PORT" => "9292", "REMOTE_ADDR" => "127.0.0.1", "rack.url_scheme" => "http",
+      "HTTP_HOST" => "localhost:9292", "HTTP_ACCEPT" => "*/*"
+    }
+    assert_equal expected, env
+  end
+
+  def test_one_thread_and_no_workers_are_told_as_such
+    env = env_of(serve(DUMP, threads: 1, workers: 0))
+    assert_equal [false, false], env.values_at("rack.multithread", "rack.multiprocess")
+  end
+
+  def test_a_script_name_in_the_environment_is_that_of_the_app
+    assert_equal "/shop", env_of(serve(DUMP, env: { "SCRIPT_NAME" => "/shop" }))["SCRIPT_NAME"]
+  end
+
+  def test_the_settings_do_not_reach_the_app
+    assert_equal "nil", serve('run ->(env) { [200, {}, [ENV["SERVAL_WORKER"].inspect]] }').get.body
+  end
+
+  # --- shapes ---
+
+  def test_a_shape_gives_the_same_env_as_pairs
+    front = serve(DUMP)
+    define(front, 7, "REQUEST_METHOD=GET", "PATH_INFO", "HTTP_COOKIE", "SERVER_PROTOCOL=HTTP/1.1", "HTTP_ACCEPT=*/*",
+           "QUERY_STRING=", "serval.body_wait_ms")
+    in_shape = ask_in_shape(front, 7, "/x", "a=1", "2.5")
+    in_pairs = front.ask("/x", HTTP_COOKIE: "a=1", HTTP_ACCEPT: "*/*", "serval.body_wait_ms": "2.5")
+    in_shape, in_pairs = [in_shape, in_pairs].map { |id| eval(front.response(id).body) }
+    assert_equal "/x", in_shape["REQUEST_PATH"]
+    assert_equal 2.5, in_shape["puma.request_body_wait"]
+    assert_equal in_pairs.slice(*in_shape.keys), in_shape
+    refute_includes in_pairs, "serval.body_wait_ms"
+  end
+
+  def test_a_shape_of_constants_alone_works
+    front = serve(DUMP)
+    define(front, 1, "REQUEST_METHOD=GET", "PATH_INFO=/", "HTTP_HOST=a")
+    assert_equal "/", eval(front.response(ask_in_shape(front, 1)).body)["REQUEST_PATH"]
+  end
+
+  def test_nothing_in_a_shape_is_read_as_code
+    nasty = ['HTTP_"#{exit!}', "HTTP_#{'\\'}", 'HTTP_#$0', "HTTP_'", "HTTP_\n;exit!", "HTTP_\xff\xfe".b, 'HTTP_%"'].freeze
+    front = serve(DUMP)
+    define(front, 1, *nasty, *nasty.map { |name| "#{name}C=#{name}" }, "PATH_INFO")
+    id = ask_in_shape(front, 1, *nasty, "/")
+    env = eval(front.response(id).body)
+    nasty.each do |name|
+      assert_equal name.b, env[name].b, "the value of #{name}"
+      assert_equal name.b, env["#{name}C".b].b, "the constant of #{name}"
+    end
+  end
+
+  def test_a_constant_may_contain_an_equals_sign
+    front = serve(DUMP)
+    define(front, 1, "PATH_INFO=/", "HTTP_COOKIE=a=1; b=2")
+    assert_equal "a=1; b=2", eval(front.response(ask_in_shape(front, 1)).body)["HTTP_COOKIE"]
+  end
+
+  def test_a_request_in_an_unknown_shape_ends_the_worker
+    front = serve(DUMP)
+    ask_in_shape(front, 99, "/")
+    assert_equal 1, front.status.exitstatus
+    assert_match(/shape 99, which it never defined/, front.log)
+  end
+
+  # --- what an app does to its env stays there ---
+
+  def test_no_change_to_an_env_reaches_the_next_request
+    front = serve(<<~RUBY)
+      run(lambda do |env|
+        seen = env["HTTP_ACCEPT"] + env["HTTP_ACCEPT"].encoding.to_s + env["rack.after_reply"].inspect + env.key?("mine").to_s
+        env["HTTP_ACCEPT"].force_encoding("UTF-8") << "changed"
+        env["PATH_INFO"] << "changed"
+        env["rack.response_finished"] << -> (*) {}
+        env["mine"] = 1
+        [200, {}, [seen]]
+      end)
+    RUBY
+    define(front, 1, "REQUEST_METHOD=GET", "HTTP_ACCEPT=*/*", "PATH_INFO")
+    2.times { assert_equal "*/*ASCII-8BIT[]false", front.response(ask_in_shape(front, 1, "/")).body }
+  end
+
+  def test_the_env_can_be_inspected_without_printing_the_world
+    assert_operator serve("run ->(env) { [200, {}, [env.inspect]] }").get.body.bytesize, :<, 3000
+  end
+
+  # --- input ---
+
+  def test_a_body_in_the_frame_can_be_read
+    front = serve("run ->(env) { i = env['rack.input']; [200, {}, [i.read(3), i.gets, i.read, i.read.inspect, i.read(1).inspect]] }")
+    assert_equal "abcdef\nghi\"\"nil", front.get("/", method: "POST", body: "abcdef\nghi").body
+  end
+
+  def test_a_body_is_binary_and_can_be_rewound
+    front = serve("run ->(env) { i = env['rack.input']; a = i.read; i.rewind; [200, {}, [a.encoding.to_s, i.read]] }")
+    assert_equal "ASCII-8BIT\xff".b, front.get("/", method: "POST", body: "\xff").body
+  end
+
+  def test_a_body_of_the_largest_size_in_a_frame_arrives_whole
+    body = Random.new(1).bytes(64 * 1024)
+    front = serve("run ->(env) { [200, {}, [env['rack.input'].read]] }")
+    assert_equal body, front.get("/", method: "POST", body: body).body
+  end
+
+  def test_a_body_in_a_file_comes_on_the_control_socket
+    front = serve(<<~RUBY)
+      run(lambda do |env|
+        input = env["rack.input"]
+        first = input.read(4)
+        input.rewind
+        [200, {}, [first, input.size.to_s, input.read, input.class.to_s, input.external_encoding.to_s]]
+      end)
+    RUBY
+    { first: true, second: false }.each_value do |file_first|
+      id = front.next_id
+      send_file = -> { File.open(front.write_file("body", "from a file")) { |file| front.tell("f", id, "", file) } }
+      send_file.call if file_first
+      front.ask("/", method: "POST", id: id, flags: 1)
+      send_file.call unless file_first
+      assert_equal "from11from a fileFileASCII-8BIT", front.response(id).body
+    end
+  end
+
+  def test_body_files_are_closed
+    front = serve("run ->(env) { [200, {}, [env['rack.input'].read]] }")
+    count = lambda do
+      id = front.next_id
+      File.open(front.write_file("body", "x")) { |file| front.tell("f", id, "", file) }
+      front.get("/", id: id, flags: 1)
+      Dir.children("/proc/#{front.pid}/fd").size
+    end
+    before = count.call
+    50.times { count.call }
+    assert_operator count.call, :<=, before + 1
+  end
+
+  # --- Rack's own opinion ---
+
+  def test_rack_lint_finds_nothing
+    front = serve(<<~RUBY)
+      require "rack/lint"
+      use Rack::Lint
+      run(lambda do |env|
+        text = env["rack.input"].read
+        env["rack.input"].rewind
+        env["rack.input"].each { |line| text << line }
+        text << env["rack.input"].gets.to_s
+        env["rack.errors"].puts "fine"
+        [200, { "Content-Type" => "text/plain" }, [text]]
+      end)
+    RUBY
+    assert_equal ["", 200], front.get("/").then { |r| [r.body, r.status] }
+    response = front.get("/a/b?c=d", method: "POST", body: "x=1", CONTENT_LENGTH: "3", CONTENT_TYPE: "text/plain")
+    assert_equal ["x=1x=1", 200], [response.body, response.status]
+    assert_equal %i[head end free], front.get("/", method: "HEAD").names
+    refute_match(/ERROR/, front.log)
+  end
+
+  private
+
+  def define(front, number, *entries)
+    front.send_bytes(Frame.bytes(:define, 0, code: number, head: entries.map { |entry| "#{entry}\0".b }.join))
+  end
+
+  def ask_in_shape(front, number, *values)
+    id = front.next_id
+    front.send_bytes(Frame.bytes(:request, id, code: number, head: values.map { |value| "#{value}\0".b }.join))
+    id
+  end
+end

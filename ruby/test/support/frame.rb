@@ -1,0 +1,43 @@
+# frozen_string_literal: true
+
+# One frame as the tests see it, taken apart without the worker's own code.
+Frame = Struct.new(:type, :flags, :code, :id, :head, :body, :io) do
+  # A header block as pairs.
+  def pairs
+    head.split("\0", -1)[0...-1].each_slice(2).to_a
+  end
+
+  def headers
+    pairs.to_h
+  end
+
+  def name
+    Frame::NAMES.fetch(type)
+  end
+end
+
+Frame::NAMES = {
+  1 => :define, 2 => :request, 10 => :response, 11 => :head, 12 => :chunk, 13 => :end, 14 => :file, 15 => :stream,
+  16 => :hints, 17 => :hijack, 18 => :free
+}.freeze
+
+class Frame
+  BUSY = 1
+  HIJACK_FLAG = 2
+  ABORT = 4
+
+  def self.bytes(type, id, code: 0, flags: 0, head: "", body: "")
+    [12 + head.bytesize + body.bytesize, NAMES.key(type), flags, code, id, head.bytesize].pack("NCCnNN") + head.b + body.b
+  end
+
+  # Takes the first frame off +buffer+, nil if it is not all there.
+  def self.take(buffer)
+    return if buffer.bytesize < 16
+
+    length, type, flags, code, id, size = buffer.unpack("NCCnNN")
+    return if buffer.bytesize < 4 + length
+
+    bytes = buffer.slice!(0, 4 + length)
+    new(type, flags, code, id, bytes.byteslice(16, size), bytes.byteslice(16 + size..-1))
+  end
+end

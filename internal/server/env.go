@@ -24,6 +24,7 @@ type encoder struct {
 	name       wire.Key
 	port       wire.Key
 	remote     wire.Key
+	host       wire.Key
 	schemes    map[string]wire.Key
 	bodyWait   wire.Key
 	length     wire.Key
@@ -39,6 +40,7 @@ func newEncoder(underscore bool) *encoder {
 		query: k.Must("QUERY_STRING"), noQuery: k.Must("QUERY_STRING="),
 		protocol: [2]wire.Key{k.Must("SERVER_PROTOCOL=HTTP/1.0"), k.Must("SERVER_PROTOCOL=HTTP/1.1")},
 		name:     k.Must("SERVER_NAME"), port: k.Must("SERVER_PORT"), remote: k.Must("REMOTE_ADDR"),
+		host:     k.Must("HTTP_HOST"),
 		bodyWait: k.Must("serval.body_wait_ms"), length: k.Must("CONTENT_LENGTH"),
 		underscore: underscore,
 	}
@@ -69,7 +71,11 @@ func (e *encoder) encode(b *wire.Builder, h *http1.Request, buf []byte, m *meta)
 		b.Add(e.method, h.Method.In(buf))
 	}
 	b.Add(e.uri, h.Target.In(buf))
-	b.Add(e.path, h.Path.In(buf))
+	if h.Path.Empty() {
+		b.Add(e.path, slash) // "http://host" (RFC 9110 §4.2.3)
+	} else {
+		b.Add(e.path, h.Path.In(buf))
+	}
 	if h.Query.Empty() {
 		b.Const(e.noQuery)
 	} else {
@@ -114,7 +120,11 @@ func (e *encoder) plainFields(b *wire.Builder, h *http1.Request, buf []byte) boo
 		known[i] = s
 	}
 	for i, f := range h.Fields {
-		if !forFront(h, known[i].Name) {
+		switch {
+		case forFront(h, known[i].Name):
+		case known[i].Key == e.host:
+			b.Add(e.host, h.Host.In(buf)) // a host in the target goes before the Host header (RFC 9112 §3.2.2)
+		default:
 			b.Add(known[i].Key, f.Value(buf))
 		}
 	}
@@ -165,6 +175,9 @@ func (e *encoder) mergedFields(b *wire.Builder, h *http1.Request, buf []byte) {
 		}
 	}
 	for _, f := range fields {
+		if f.name == "HTTP_HOST" {
+			f.value = h.Host.In(buf)
+		}
 		if key, ok := e.keys.Number(f.name); ok {
 			b.Add(key, f.value)
 		} else {
@@ -192,6 +205,7 @@ var (
 	port80  = []byte("80")
 	port443 = []byte("443")
 	noHost  = []byte("localhost")
+	slash   = []byte("/")
 )
 
 // scheme says how the client's side is spoken, going by what a TLS-terminating proxy says (as Puma does).

@@ -259,6 +259,15 @@ func (p *Pool) Shutdown(ctx context.Context) {
 	}()
 	p.running.Wait()
 	close(over)
+	p.mu.Lock()
+	var left []*Request
+	for p.queue.first != nil {
+		left = append(left, p.queue.pop())
+	}
+	p.mu.Unlock()
+	for _, r := range left {
+		r.Responder.Fail(503, "the server was shut down before a thread was free")
+	}
 }
 
 // Stats is a look at the pool.

@@ -256,7 +256,7 @@ func (p *Pool) bury(m *member) string {
 		switch {
 		case r.began:
 			cut = append(cut, r)
-		case r.Repeatable && !r.retried && rewind(r):
+		case r.Repeatable && !r.retried && !p.stopping() && rewind(r):
 			r.retried = true
 			p.queue.pushFront(r)
 			p.unpark()

@@ -1,0 +1,52 @@
+// Package internal holds no code of its own, only this test of how the packages below it hang together.
+package internal
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mayImport is docs/explanation/architecture.md as a table: what of ours each package may import.
+var mayImport = map[string][]string{
+	"serval/cmd/serval":        {"cli"},
+	"serval/internal/cli":      {"config", "dispatch", "http1", "listener", "logs", "server", "worker", "ruby"},
+	"serval/internal/server":   {"dispatch", "http1", "logs", "wire"},
+	"serval/internal/dispatch": {"wire", "worker"},
+	"serval/internal/worker":   {"wire"},
+	"serval/internal/config":   {},
+	"serval/internal/listener": {},
+	"serval/internal/logs":     {},
+	"serval/internal/http1":    {},
+	"serval/internal/wire":     {},
+	"serval/internal/testkit":  {},
+	"serval/ruby":              {},
+}
+
+func TestDependenciesPointOneWay(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}: {{join .Imports " "}}`, "serval/cmd/...", "serval/internal/...", "serval/ruby").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		path, imports, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		if path == "serval/internal" {
+			continue
+		}
+		allowed, known := mayImport[path]
+		if !known {
+			t.Errorf("%s is not in docs/explanation/architecture.md nor in this table: say where it belongs", path)
+		}
+		for _, imported := range strings.Fields(imports) {
+			name, ours := strings.CutPrefix(imported, "serval/")
+			name = strings.TrimPrefix(name, "internal/")
+			if ours && !slices.Contains(allowed, name) {
+				t.Errorf("%s imports %s, which the architecture does not allow", path, imported)
+			}
+			if imported == "testing" && path != "serval/internal/testkit" {
+				t.Errorf("%s imports testing outside its tests: it would be in the binary", path)
+			}
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // signals turns the signals that a server gets into events.
@@ -95,8 +96,10 @@ type endedBy struct{ signal syscall.Signal }
 
 func (e endedBy) Error() string { return "ended by " + e.signal.String() }
 
-// raise ends this process by the signal.
+// raise ends this process by the signal. It returns, after a moment, if that does not work.
 func (e endedBy) raise() {
 	signal.Reset(e.signal)
-	syscall.Kill(os.Getpid(), e.signal) //nolint:errcheck // the exit status says the same if this fails
+	if syscall.Kill(os.Getpid(), e.signal) == nil {
+		time.Sleep(time.Second) // the signal may reach another thread first, and its end takes this one along
+	}
 }

@@ -1,0 +1,8 @@
+//go:build !race
+
+package testkit
+
+const (
+	raceEnabled = false
+	slowness    = 1
+)

@@ -24,7 +24,7 @@ class Front
     end
   end
 
-  attr_reader :pid, :directory, :requests, :control, :wake
+  attr_reader :pid, :directory, :requests, :control
 
   # app: the text of config.ru, nil for none. Other keys are settings of the worker, :env goes to its environment.
   def initialize(app: nil, files: {}, env: {}, ruby: [], **settings)
@@ -57,15 +57,20 @@ class Front
   # --- requests ---
 
   # Sends a request in shape 0 and returns its id.
-  def ask(path = "/", method: "GET", id: next_id, body: "", flags: 0, **env)
+  def ask(path = "/", id: next_id, **options)
+    send_bytes(request(id, path, **options))
+    id
+  end
+
+  # The bytes of such a request.
+  def request(id, path, method: "GET", body: "", flags: 0, **env)
     path, query = path.split("?", 2)
     pairs = {
       "REQUEST_METHOD" => method, "REQUEST_URI" => [path, query].compact.join("?"), "PATH_INFO" => path,
       "QUERY_STRING" => query.to_s, "SERVER_PROTOCOL" => "HTTP/1.1", "SERVER_NAME" => "localhost",
       "SERVER_PORT" => "9292", "REMOTE_ADDR" => "127.0.0.1", "rack.url_scheme" => "http", "HTTP_HOST" => "localhost:9292"
     }.merge(env.transform_keys(&:to_s))
-    send_bytes(Frame.bytes(:request, id, flags: flags, head: pairs.flatten.map { |word| "#{word}\0".b }.join, body: body))
-    id
+    Frame.bytes(:request, id, flags: flags, head: pairs.flatten.map { |word| "#{word}\0".b }.join, body: body)
   end
 
   def get(path = "/", **options)

@@ -30,7 +30,7 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(out)) {
-		path, imports, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		path, imports, _ := strings.Cut(strings.TrimSpace(line), ":")
 		if path == "serval/internal" {
 			continue
 		}

@@ -321,7 +321,7 @@ func (c *conn) hurry() {
 func (c *conn) turnAway() {
 	defer c.srv.forget(c)
 	defer c.nc.Close()
-	c.srv.cfg.Log.Warn("refused a connection from %s: %d are open (--max-connections)", c.remote, c.srv.cfg.MaxConnections)
+	c.srv.complain("connections", "refused a connection from %s: %d are open (--max-connections)", c.remote, c.srv.cfg.MaxConnections)
 	c.refuse(503, "")
 }
 

@@ -59,6 +59,7 @@ type Server struct {
 	date     atomic.Pointer[[]byte]
 	requests atomic.Int64 // time of the last one, as now
 	warned   sync.Map     // kinds of complaint that were made
+	throttle throttle
 
 	mu        sync.Mutex // guards following
 	conns     map[*conn]struct{}

@@ -16,8 +16,8 @@ type pidfile struct{ path string }
 // writePidfile writes this process's id to path. It refuses while another living serval is named there. The file
 // appears whole or not at all, so readers never see half a number.
 func writePidfile(path string) (*pidfile, error) {
-	if pid := readPid(path); pid != os.Getpid() && isServal(pid) {
-		return nil, fmt.Errorf("already running, PID %d by %s: stop it or choose another --pidfile", pid, path)
+	if err := checkPidfile(path); err != nil {
+		return nil, err
 	}
 	temporary := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d", filepath.Base(path), os.Getpid()))
 	err := writeNew(temporary, strconv.Itoa(os.Getpid())+"\n")
@@ -29,6 +29,15 @@ func writePidfile(path string) (*pidfile, error) {
 		return nil, fmt.Errorf("cannot write the pidfile %s: %w; choose another with --pidfile", path, cause(err))
 	}
 	return &pidfile{path}, nil
+}
+
+// checkPidfile refuses a file that names another living serval. It is asked early too, before an app takes a minute to
+// boot in vain.
+func checkPidfile(path string) error {
+	if pid := readPid(path); pid != os.Getpid() && isServal(pid) {
+		return fmt.Errorf("already running, PID %d by %s: stop it or choose another --pidfile", pid, path)
+	}
+	return nil
 }
 
 // cause is a file error without the path, which names a temporary file that nobody has heard of.

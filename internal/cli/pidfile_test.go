@@ -103,6 +103,10 @@ func TestALivingServalKeepsItsPidfile(t *testing.T) {
 	if _, err := writePidfile(path); err == nil || err.Error() != want {
 		t.Errorf("have %v\nwant %s", err, want)
 	}
+	appDir(t)
+	if status, out, errs := serval("--pidfile", path); status != 1 || out != "" || errs != "serval: "+want+"\n" {
+		t.Errorf("a second start: have %d, %q, %q", status, out, errs)
+	}
 	end()
 	if _, err := os.Stat(path); err == nil {
 		t.Error("the other process left its pidfile behind")

@@ -102,7 +102,10 @@ func load(given []config.Arg, files []string) (config.Config, error) {
 	if _, err := listener.ParseAll(cfg.Directory, cfg.Binds); err != nil {
 		return config.Config{}, usageError{err}
 	}
-	return cfg, cfg.Validate()
+	if err := cfg.Validate(); err != nil {
+		return config.Config{}, err
+	}
+	return cfg, checkPidfile(cfg.Pidfile)
 }
 
 // usageError is a mistake in how serval was called.

@@ -405,18 +405,16 @@ func (c *conn) complete() {
 	switch {
 	case c.give != nil:
 		if c.parked {
-			c.nc.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // a closed connection ends the read as well
+			c.stopReading()
 		}
 	case c.broken, c.ending == leave:
-		c.ending = leave
-		c.nc.Close()
+		c.part(leave)
 	case c.framing.Close && c.hopeful:
 		// The client had hoped to go on, so it may be sending: see lingerOn.
-		c.ending = linger
 		c.stopSending()
+		c.part(linger)
 	case c.framing.Close:
-		c.ending = leave
-		c.nc.Close()
+		c.part(leave)
 	default:
 		c.enter(idle)
 		c.rest()
@@ -425,6 +423,17 @@ func (c *conn) complete() {
 		c.waiting = false
 		c.done <- struct{}{}
 	}
+}
+
+// part has the connection's goroutine end it. To close it here would wait for that goroutine to leave its read, which
+// it cannot while it waits for mu. mu is held.
+func (c *conn) part(how ending) {
+	c.ending = how
+	c.stopReading()
+}
+
+func (c *conn) stopReading() {
+	c.nc.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // a closed connection ends the read as well
 }
 
 // abandon drops the response of a client that is gone.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -161,5 +162,6 @@ func workerEnv(environ []string, c *Config) []string {
 			env = append(env, entry)
 		}
 	}
-	return append(env, "RACK_ENV="+c.Environment, "PWD="+c.Directory)
+	env = append(env, "RACK_ENV="+c.Environment, "PWD="+c.Directory)
+	return slices.Clip(env) // workers that append to it at the same time must not meet in one array
 }

@@ -177,6 +177,14 @@ func TestWorkersGetTheEnvironmentDecidedHere(t *testing.T) {
 	}
 }
 
+func TestWorkersCanEachAddToTheirEnvironment(t *testing.T) {
+	c := load(t, nil, "RACK_ENV=old", "PWD=/old", "LANG=C.UTF-8")
+	one, two := append(c.WorkerEnv, "WORKER=1"), append(c.WorkerEnv, "WORKER=2")
+	if one[len(one)-1] != "WORKER=1" || two[len(two)-1] != "WORKER=2" {
+		t.Errorf("have %q and %q", one, two)
+	}
+}
+
 func TestWithoutBindsThePortIs9292(t *testing.T) {
 	c := load(t, nil)
 	if len(c.Binds) != 1 || c.Binds[0] != "tcp://0.0.0.0:9292" && c.Binds[0] != "tcp://[::]:9292" {

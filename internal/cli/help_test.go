@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"os"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -42,6 +43,22 @@ func TestHelpShowsEveryFlagWithin80Columns(t *testing.T) {
 			t.Errorf("the group %q is missing or out of order", group)
 		}
 		place = at
+	}
+}
+
+func TestTheReferenceShowsTheHelpAsItIs(t *testing.T) {
+	page, err := os.ReadFile("../../docs/reference/command-line.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := serval("--help")
+	if !strings.Contains(string(page), "```text\n"+text+"```\n") {
+		t.Error("docs/reference/command-line.md shows another help text: put the output of serval --help there")
+	}
+	for _, p := range pumaOnly {
+		if !strings.Contains(string(page), "`--"+p.name+"`") && !strings.Contains(string(page), "`-"+p.short+"`") {
+			t.Errorf("docs/reference/command-line.md does not say that --%s is not supported", p.name)
+		}
 	}
 }
 

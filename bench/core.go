@@ -1,0 +1,242 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// cell is one measurement of core: one server under one load with so many connections, in one round.
+type cell struct {
+	Load        string `json:"load"`
+	Connections int    `json:"connections"`
+	Server      string `json:"server"`
+	Round       int    `json:"round"`
+	result
+}
+
+// core measures all servers under all loads. In each round the servers take turns under each load, so that what the
+// machine does besides falls on all of them.
+func (b *bench) core(ctx context.Context) (finding, error) {
+	var cells []cell
+	var commands []string
+	for round := 1; round <= b.Rounds; round++ {
+		for _, name := range b.Loads {
+			for _, server := range b.Servers {
+				measured, used, err := b.measure(ctx, loadNamed(name), server)
+				if err != nil {
+					return finding{}, err
+				}
+				for _, c := range measured {
+					c.Round = round
+					cells = append(cells, c)
+				}
+				commands = append(commands, used...)
+			}
+		}
+	}
+	return finding{
+		method:   coreMethod(b.Options),
+		words:    coreWords(cells, b.Options),
+		tables:   coreTables(cells, b.Options),
+		commands: unique(commands),
+		raw:      cells,
+	}, nil
+}
+
+// measure starts one server and runs wrk against it with each number of connections.
+func (b *bench) measure(ctx context.Context, l load, name string) ([]cell, []string, error) {
+	srv, err := b.start(ctx, name, setup{app: l.app, workers: b.Workers, threads: b.Threads}, l.path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer srv.stop()
+	var cells []cell
+	for _, connections := range b.Connections {
+		w := b.wrk(srv, l, connections)
+		r, err := b.warmThenRun(ctx, w)
+		if err != nil {
+			return nil, nil, err
+		}
+		b.logf("%-8s %4d connections  %-8s %9s requests/s  p50 %s  p99 %s  failures %d", l.name, connections, name, whole(r.Rate),
+			shortTime(r.P50), shortTime(r.P99), r.Failures.sum())
+		cells = append(cells, cell{Load: l.name, Connections: connections, Server: name, result: r})
+	}
+	return cells, []string{srv.command, b.wrkCommand(l, b.Connections...)}, nil
+}
+
+// wrk is the load generator set up for a server and a load.
+func (b *bench) wrk(srv *server, l load, connections int) wrk {
+	return wrk{threads: b.WrkThreads, connections: connections, seconds: b.Seconds, headers: l.headers, script: l.script,
+		url: "http://" + srv.address + l.path}
+}
+
+// wrkCommand is the command line of wrk as one would type it, with the other numbers of connections behind.
+func (b *bench) wrkCommand(l load, connections ...int) string {
+	command := b.wrk(&server{address: "127.0.0.1:PORT"}, l, connections[0]).command()
+	for _, n := range connections[1:] {
+		command += fmt.Sprintf(" # and -c %d", n)
+	}
+	return command
+}
+
+// warmThenRun throws the first seconds away: Ruby's caches fill and connections get their buffers.
+func (b *bench) warmThenRun(ctx context.Context, w wrk) (result, error) {
+	warm := w
+	warm.seconds = b.Warmup
+	if _, err := warm.run(ctx); err != nil {
+		return result{}, err
+	}
+	return w.run(ctx)
+}
+
+// group is all rounds of one load, number of connections and server.
+type group struct {
+	rate     spread
+	p50, p99 float64
+	failures failures
+}
+
+func groupOf(cells []cell, load string, connections int, server string) group {
+	var rounds []cell
+	for _, c := range cells {
+		if c.Load == load && c.Connections == connections && c.Server == server {
+			rounds = append(rounds, c)
+		}
+	}
+	g := group{
+		rate: spreadOf(each(rounds, func(c cell) float64 { return c.Rate })),
+		p50:  median(each(rounds, func(c cell) float64 { return c.P50 })),
+		p99:  median(each(rounds, func(c cell) float64 { return c.P99 })),
+	}
+	for _, c := range rounds {
+		g.failures = g.failures.plus(c.Failures)
+	}
+	return g
+}
+
+// rivals are the servers that Serval is compared with.
+func (o Options) rivals() []string {
+	if !slices.Contains(o.Servers, "serval") {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(o.Servers), func(name string) bool { return name == "serval" })
+}
+
+func coreTables(cells []cell, o Options) []table {
+	var tables []table
+	for _, name := range o.Loads {
+		l := loadNamed(name)
+		tables = append(tables, rateTable(cells, o, l))
+	}
+	return append(tables, latencyTable(cells, o), failureTable(cells, o))
+}
+
+// rateTable shows the throughput under one load.
+func rateTable(cells []cell, o Options, l load) table {
+	t := table{title: l.name, notes: []string{l.about + ". Requests per second."}, head: append([]string{"connections"}, o.Servers...)}
+	for _, rival := range o.rivals() {
+		t.head = append(t.head, "serval ÷ "+rival)
+	}
+	for _, connections := range o.Connections {
+		row := []string{whole(float64(connections))}
+		for _, server := range o.Servers {
+			row = append(row, groupOf(cells, l.name, connections, server).rate.show(whole))
+		}
+		for _, rival := range o.rivals() {
+			row = append(row, twoDecimals(rateRatio(cells, l.name, connections, rival)))
+		}
+		t.rows = append(t.rows, row)
+	}
+	return t
+}
+
+// rateRatio is Serval's median throughput divided by a rival's.
+func rateRatio(cells []cell, load string, connections int, rival string) float64 {
+	return ratio(groupOf(cells, load, connections, "serval").rate.Median, groupOf(cells, load, connections, rival).rate.Median)
+}
+
+// latencyTable shows how long half and how long 99 % of the requests took at most.
+func latencyTable(cells []cell, o Options) table {
+	t := table{title: "Latency", notes: []string{"p50 / p99, medians of the rounds, as wrk saw it."},
+		head: append([]string{"load, connections"}, o.Servers...)}
+	for _, name := range o.Loads {
+		for _, connections := range o.Connections {
+			row := []string{fmt.Sprintf("%s, %d", name, connections)}
+			for _, server := range o.Servers {
+				g := groupOf(cells, name, connections, server)
+				row = append(row, shortTime(g.p50)+" / "+shortTime(g.p99))
+			}
+			t.rows = append(t.rows, row)
+		}
+	}
+	return t
+}
+
+// failureTable shows what went wrong, over all rounds.
+func failureTable(cells []cell, o Options) table {
+	t := table{title: "Failures", head: []string{"server", "requests", "connect", "read", "write", "timeout", "not 2xx or 3xx"}}
+	for _, server := range o.Servers {
+		var f failures
+		requests := 0
+		for _, c := range cells {
+			if c.Server == server {
+				requests += c.Requests
+				f = f.plus(c.Failures)
+			}
+		}
+		counts := each([]int{requests, f.Connect, f.Read, f.Write, f.Timeout, f.Status}, func(n int) string { return whole(float64(n)) })
+		t.rows = append(t.rows, append([]string{server}, counts...))
+	}
+	return t
+}
+
+// coreWords says for each load how Serval compares, from its worst to its best number of connections.
+func coreWords(cells []cell, o Options) []string {
+	var words []string
+	for _, rival := range o.rivals() {
+		for _, name := range o.Loads {
+			ratios := each(o.Connections, func(n int) float64 { return rateRatio(cells, name, n, rival) })
+			words = append(words, fmt.Sprintf("%s: serval answered %s to %s times as many requests as %s.", name,
+				twoDecimals(slices.Min(ratios)), twoDecimals(slices.Max(ratios)), rival))
+		}
+	}
+	for _, server := range o.Servers {
+		failed := 0
+		for _, c := range cells {
+			if c.Server == server {
+				failed += c.Failures.sum()
+			}
+		}
+		if failed > 0 {
+			words = append(words, fmt.Sprintf("%s failed to answer %s requests well: see Failures.", server, whole(float64(failed))))
+		}
+	}
+	return words
+}
+
+func coreMethod(o Options) []string {
+	method := []string{
+		fmt.Sprintf("Rounds: %d. In each, every server is started for every load, warmed up for %d s and measured by wrk for %d s at each number "+
+			"of connections, then stopped; the servers take turns (%s, and again). Figures are medians, with the least and the most in parentheses.",
+			o.Rounds, o.Warmup, o.Seconds, strings.Join(o.Servers, ", ")),
+		"wrk runs on the same machine and takes its share of the CPU. Nothing is logged per request.",
+	}
+	if slices.Contains(o.Servers, "unicorn") {
+		method = append(method, fmt.Sprintf("Unicorn runs %d workers, one request at a time in each, and has no keep-alive: every request is a connection. "+
+			"It is made to stand behind nginx.", o.Workers))
+	}
+	return method
+}
+
+// unique keeps the first of equal lines.
+func unique(lines []string) []string {
+	var kept []string
+	for _, line := range lines {
+		if !slices.Contains(kept, line) {
+			kept = append(kept, line)
+		}
+	}
+	return kept
+}

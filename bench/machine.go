@@ -1,0 +1,103 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+)
+
+// fact is a line of the description of the machine.
+type fact struct{ name, value string }
+
+// machine is what the figures depend on.
+type machine struct {
+	Facts []fact
+	load  string // the load averages when this program began
+}
+
+// inspect asks the machine and the programs for their versions. What is not there is left out.
+func inspect(o Options) machine {
+	facts := []fact{
+		{"serval", version(o.Serval, "--version")},
+		{"commit", commit()},
+		{"puma", version("puma", "--version")},
+		{"unicorn", version("unicorn", "--version")},
+		{"ruby", version("ruby", "--version")},
+		{"rack", firstLine("ruby", "-e", `require "rack"; print Rack.release`)},
+		{"wrk", version("wrk", "--version")},
+		{"go", strings.TrimPrefix(runtime.Version(), "go")},
+		{"kernel", firstLine("uname", "-sr")},
+		{"CPU", cpuModel(read("/proc/cpuinfo"))},
+		{"cores", strconv.Itoa(runtime.NumCPU())},
+		{"memory", memoryTotal(read("/proc/meminfo"))},
+	}
+	m := machine{load: strings.Join(strings.Fields(read("/proc/loadavg"))[:3], " ")}
+	for _, f := range facts {
+		if f.value != "" {
+			m.Facts = append(m.Facts, f)
+		}
+	}
+	return m
+}
+
+var versionNumber = regexp.MustCompile(`v?\d+\.\S*.*`)
+
+// version is the first line a program prints about itself, from its number on.
+func version(name string, args ...string) string {
+	return parseVersion(firstLine(name, args...))
+}
+
+func parseVersion(line string) string {
+	line, _, _ = strings.Cut(line, " Copyright")
+	return strings.TrimPrefix(versionNumber.FindString(line), "v")
+}
+
+// firstLine is the first line that a program prints. Its status does not matter: wrk fails when asked for its version.
+func firstLine(name string, args ...string) string {
+	text, _ := exec.Command(name, args...).CombinedOutput()
+	line, _, _ := strings.Cut(string(text), "\n")
+	return strings.TrimSpace(line)
+}
+
+// commit names the state of the source, if this is a checkout.
+func commit() string {
+	hash, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
+	if err != nil {
+		return ""
+	}
+	name := strings.TrimSpace(string(hash))
+	if changes, _ := exec.Command("git", "status", "--porcelain", "--", "cmd", "internal", "ruby").Output(); len(changes) > 0 {
+		name += ", with changes"
+	}
+	return name
+}
+
+// cpuModel finds the name of the processor in /proc/cpuinfo.
+func cpuModel(cpuinfo string) string { return field(cpuinfo, "model name") }
+
+// memoryTotal finds the size of the memory in /proc/meminfo.
+func memoryTotal(meminfo string) string {
+	kb, err := strconv.ParseFloat(strings.TrimSuffix(field(meminfo, "MemTotal"), " kB"), 64)
+	if err != nil {
+		return ""
+	}
+	return strconv.FormatFloat(kb/(1<<20), 'f', 1, 64) + " GiB"
+}
+
+// field finds the value of the first line "name : value".
+func field(text, name string) string {
+	for line := range strings.Lines(text) {
+		if key, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+func read(path string) string {
+	data, _ := os.ReadFile(path)
+	return string(data)
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Options say how much is measured. They are part of every report.
+type Options struct {
+	Serval      string `json:"serval"`      // the program to measure
+	Results     string `json:"-"`           // where reports go
+	Rounds      int    `json:"rounds"`      // how often each measurement is repeated, in turns with the other servers
+	Seconds     int    `json:"seconds"`     // length of one measurement by wrk
+	Warmup      int    `json:"warmup"`      // seconds of load before each measurement
+	Workers     int    `json:"workers"`     // worker processes of each server
+	Threads     int    `json:"threads"`     // threads of each worker, where the server has threads
+	WrkThreads  int    `json:"wrk_threads"` // threads of wrk
+	Servers     list   `json:"servers"`
+	Loads       list   `json:"loads"`
+	Connections counts `json:"connections"` // for core
+	Idle        int    `json:"idle"`        // connections held by idle
+	UploadMB    int    `json:"upload_mb"`   // size of the body sent by upload
+	Tries       int    `json:"tries"`       // requests asked while slow readers read
+}
+
+// scenario is something to measure.
+type scenario struct {
+	name, about string
+	measure     func(*bench, context.Context) (finding, error)
+}
+
+// scenarios are all of them, in the order they are run.
+var scenarios = []scenario{
+	{"core", "throughput and latency of the servers under the same loads", (*bench).core},
+	{"pinned", "fast requests while one takes five seconds", (*bench).pinned},
+	{"slow-readers", "normal requests while five clients read slowly", (*bench).slowReaders},
+	{"idle", "the cost of many idle keep-alive connections", (*bench).idle},
+	{"upload", "memory and speed while a large body is uploaded", (*bench).upload},
+}
+
+func parseOptions(args []string, output io.Writer) (Options, []scenario, error) {
+	o := Options{Servers: list{"serval", "puma", "unicorn"}, Loads: loadNames(), Connections: counts{16, 64, 256}}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(output)
+	flags.StringVar(&o.Serval, "serval", "bin/serval", "the serval `program` to measure")
+	flags.StringVar(&o.Results, "results", "bench/results", "`directory` for the reports")
+	flags.IntVar(&o.Rounds, "rounds", 3, "how often each measurement is repeated, the servers taking turns")
+	flags.IntVar(&o.Seconds, "seconds", 5, "length of one measurement by wrk")
+	flags.IntVar(&o.Warmup, "warmup", 1, "seconds of load before each measurement")
+	flags.IntVar(&o.Workers, "workers", 2, "worker processes, for core, idle and upload")
+	flags.IntVar(&o.Threads, "threads", 5, "threads in each worker, for core, idle and upload")
+	flags.IntVar(&o.WrkThreads, "wrk-threads", 2, "threads of wrk")
+	flags.Var(&o.Servers, "servers", "`names` of servers: serval, puma, unicorn")
+	flags.Var(&o.Loads, "loads", "`names` of loads for core: "+strings.Join(loadNames(), ", "))
+	flags.Var(&o.Connections, "connections", "`numbers` of connections for core")
+	flags.IntVar(&o.Idle, "idle", 10_000, "idle connections to hold")
+	flags.IntVar(&o.UploadMB, "upload", 1024, "MiB to upload")
+	flags.IntVar(&o.Tries, "tries", 20, "requests to try while slow readers read")
+	flags.Usage = func() {
+		fmt.Fprintf(output, "Usage: bench [flags] [%s]\n\n", strings.Join(scenarioNames(), "] ["))
+		flags.PrintDefaults()
+	}
+	if err := flags.Parse(args); err != nil {
+		return o, nil, err
+	}
+	if err := o.validate(); err != nil {
+		return o, nil, err
+	}
+	chosen, err := choose(flags.Args())
+	return o, chosen, err
+}
+
+func (o Options) validate() error {
+	for _, name := range o.Servers {
+		if _, known := peers[name]; !known {
+			return fmt.Errorf("-servers: there is no server %q: choose from serval, puma and unicorn", name)
+		}
+	}
+	for _, name := range o.Loads {
+		if !slices.Contains(loadNames(), name) {
+			return fmt.Errorf("-loads: there is no load %q: choose from %s", name, strings.Join(loadNames(), ", "))
+		}
+	}
+	least := map[string]int{"rounds": o.Rounds, "seconds": o.Seconds, "warmup": o.Warmup, "workers": o.Workers, "threads": o.Threads,
+		"wrk-threads": o.WrkThreads, "idle": o.Idle, "upload": o.UploadMB, "tries": o.Tries}
+	for name, value := range least {
+		if value < 1 {
+			return fmt.Errorf("-%s is %d: give a number from 1 up", name, value)
+		}
+	}
+	return nil
+}
+
+// choose finds the scenarios of the given names; all of them if there are none.
+func choose(names []string) ([]scenario, error) {
+	if len(names) == 0 {
+		return scenarios, nil
+	}
+	var chosen []scenario
+	for _, name := range names {
+		i := slices.Index(scenarioNames(), name)
+		if i < 0 {
+			return nil, fmt.Errorf("there is no scenario %q: choose from %s", name, strings.Join(scenarioNames(), ", "))
+		}
+		chosen = append(chosen, scenarios[i])
+	}
+	return chosen, nil
+}
+
+func scenarioNames() []string {
+	names := make([]string, len(scenarios))
+	for i, s := range scenarios {
+		names[i] = s.name
+	}
+	return names
+}
+
+// list is a flag that takes names with commas between.
+type list []string
+
+func (l *list) String() string { return strings.Join(*l, ",") }
+
+func (l *list) Set(value string) error {
+	*l = strings.Split(value, ",")
+	return nil
+}
+
+// counts is a flag that takes numbers with commas between.
+type counts []int
+
+func (c *counts) String() string {
+	words := make([]string, len(*c))
+	for i, n := range *c {
+		words[i] = strconv.Itoa(n)
+	}
+	return strings.Join(words, ",")
+}
+
+func (c *counts) Set(value string) error {
+	*c = nil
+	for word := range strings.SplitSeq(value, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil || n < 1 {
+			return fmt.Errorf("%q is not a number from 1 up", word)
+		}
+		*c = append(*c, n)
+	}
+	return nil
+}

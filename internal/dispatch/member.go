@@ -239,13 +239,18 @@ func (m *member) answered(id uint32, final, free bool) (r *Request) {
 		s.request = nil
 	}
 	var body *slot
+	held := m.held
 	if free {
 		m.release(s)
 		body = p.next(m)
 	}
+	refilled := free && m.held == held
 	p.mu.Unlock()
 	if body != nil {
 		p.sendBody(body)
+	}
+	if refilled {
+		m.worker.FlushIfLast()
 	}
 	return r
 }

@@ -153,6 +153,12 @@ func (r *reader) next(f *wire.Frame) (ok bool, err error) {
 	return true, wire.Decode(frame, f)
 }
 
+// more says whether another whole frame is there.
+func (r *reader) more() bool {
+	need, err := wire.Need(r.buf[r.start:r.end])
+	return err == nil && need > 0 && r.end-r.start >= need
+}
+
 // file returns the descriptor that came with the frame just decoded, as a file of the caller's.
 func (r *reader) file(name string) *os.File {
 	if len(r.fds) == 0 {

@@ -353,6 +353,14 @@ func (w *Worker) Add(frame []byte, shape *wire.Shape) {
 // Flush sends what was added. It never blocks.
 func (w *Worker) Flush() { w.sender.flush() }
 
+// FlushIfLast flushes unless more frames of the worker are at hand: then what they bring about may go in the same write.
+// Only the handler may call it, in Frame. It lets a worker go on while its last response is still being written.
+func (w *Worker) FlushIfLast() {
+	if !w.reader.more() {
+		w.sender.flush()
+	}
+}
+
 // Wake wakes one sleeping thread.
 func (w *Worker) Wake() {
 	w.wake.Write([]byte{0}) //nolint:errcheck // a full pipe holds wake-ups enough; a dead worker needs none

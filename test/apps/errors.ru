@@ -44,6 +44,10 @@ routes = {
   "/raise-later-length" => lambda do |_|
     answer.call({ "content-length" => "100" }, parts.call { |y| y << "one\n"; raise "short of the length" })
   end,
+  "/raise-late" => lambda do |q| # after 400 KB; length=1 announces 1 MB
+    headers = q.key?("length") ? { "content-length" => "1000000" } : {}
+    answer.call(headers, parts.call { |y| 4.times { y << "x" * 100_000 }; raise "after 400 KB" })
+  end,
   "/raise-close" => ->(_) { answer.call({}, Unclosable.new) },
   "/exit-later" => ->(_) { answer.call({}, parts.call { |y| y << "one\n"; exit(3) }) },
 
@@ -94,4 +98,4 @@ routes = {
 }
 missing = ->(_) { [404, plain.dup, ["no such path\n"]] }
 
-run ->(env) { routes.fetch(env["PATH_INFO"], missing).call(env) }
+run ->(env) { routes.fetch(env["PATH_INFO"], missing).call(Rack::Utils.parse_query(env["QUERY_STRING"])) }

@@ -86,6 +86,14 @@ class BootTest < WorkerTest
     assert_match(/Gemfileconstant/, front.get.body)
   end
 
+  def test_a_bundle_that_is_set_up_already_is_left_alone
+    files = { "Gemfile" => "gem 'rack'\n", "other/Gemfile" => "raise 'not this one'" }
+    front = boot(app: "run ->(env) { [200, {}, [ENV['BUNDLE_GEMFILE']]] }", files: files, bundle_gemfile: "other/Gemfile",
+                 env: { "RUBYOPT" => "-rbundler/setup", "BUNDLE_GEMFILE" => "Gemfile", "BUNDLE_SILENCE_DEPRECATIONS" => "1" })
+    assert_equal "R", front.message[0]
+    refute_match(/other/, front.get.body)
+  end
+
   def test_a_bundle_that_lacks_a_gem_is_told_in_bundlers_words
     front = boot(app: HELLO, files: { "Gemfile" => "gem 'rack'\ngem 'no_such_gem_at_all'\n" }, bundle_gemfile: "Gemfile")
     type, _, text = front.message
@@ -103,7 +111,7 @@ class BootTest < WorkerTest
     front = boot(app: HELLO, files: { "Gemfile" => gemfile }, bundle_gemfile: "Gemfile")
     assert_equal "R", front.message[0]
     ours = File.read(File.join(front.directory, "gems")).split
-    system(RbConfig.ruby, "-e", "require 'bundler'; Bundler.setup", chdir: front.directory, exception: true)
+    system({ "BUNDLE_SILENCE_DEPRECATIONS" => "1" }, RbConfig.ruby, "-e", "require 'bundler'; Bundler.setup", chdir: front.directory, exception: true)
     assert_equal File.read(File.join(front.directory, "gems")).split, ours
   end
 end

@@ -42,6 +42,24 @@ class EnvTest < WorkerTest
     assert_equal "nil", serve('run ->(env) { [200, {}, [ENV["SERVAL_WORKER"].inspect]] }').get.body
   end
 
+  def test_http_version_is_left_out_from_rack_3_1_on
+    versions = %w[2.2.9 3.0.9 3.1.0 10.0].map { |release| env_of(serve("def Rack.release; '#{release}'; end\n#{DUMP}"))["HTTP_VERSION"] }
+    assert_equal ["HTTP/1.1", "HTTP/1.1", nil, nil], versions
+  end
+
+  def test_a_version_header_of_the_client_is_no_version_of_the_protocol
+    front = serve(DUMP)
+    assert_equal "HTTP/1.1", env_of(front, "/", HTTP_VERSION: "7")["HTTP_VERSION"]
+    [["HTTP_VERSION", "SERVER_PROTOCOL=HTTP/1.1"], ["SERVER_PROTOCOL=HTTP/1.1", "HTTP_VERSION"],
+     ["SERVER_PROTOCOL=HTTP/1.1", "HTTP_VERSION=7"]].each_with_index do |entries, i|
+      define(front, i + 1, *entries, "HTTP_ACCEPT")
+      values = entries.include?("HTTP_VERSION") ? ["7", "*/*"] : ["*/*"]
+      env = eval(front.response(ask_in_shape(front, i + 1, *values)).body)
+      assert_equal ["HTTP/1.1", "*/*"], env.values_at("HTTP_VERSION", "HTTP_ACCEPT")
+    end
+    assert_equal "7", env_of(serve("def Rack.release; '3.1.0'; end\n#{DUMP}"), "/", HTTP_VERSION: "7")["HTTP_VERSION"]
+  end
+
   # --- shapes ---
 
   def test_a_shape_gives_the_same_env_as_pairs

@@ -217,10 +217,49 @@ class ResponseTest < WorkerTest
     assert_equal %i[head chunk end free], serve(app).get.names
   end
 
-  def test_events_get_their_head_before_the_first_one_is_there
-    front = serve(EACH + 'run ->(env) { [200, { "content-type" => "text/event-stream" }, Parts.new("data: 1\n\n")] }')
-    response = front.get
-    assert_equal ["", "data: 1\n\n"], response.frames.first(2).map(&:body)
+  def test_events_get_their_head_and_a_stream_before_the_first_one_is_there
+    front = serve(EACH + 'run ->(env) { [200, { "content-type" => "text/event-stream" }, Parts.new(-> { File.read("gate") })] }')
+    front.gate("gate")
+    front.ask
+    assert_equal [:head, ""], front.frame.then { |frame| [frame.name, frame.body] }
+    stream = front.frame.io
+    front.pass("gate", "data: 1\n\n")
+    assert_equal "data: 1\n\n", stream.read
+    assert_equal %i[end free], [front.frame.name, front.frame.name]
+  end
+
+  def test_a_client_that_leaves_an_endless_body_of_little_parts_ends_it
+    front = serve(EACH + <<~RUBY)
+      class Parts; def each; loop { yield "tick"; sleep 0.01 }; ensure note("left"); end; end
+      run ->(env) { [200, {}, Parts.new(log: "log.txt")] }
+    RUBY
+    front.ask
+    frame = front.frame until frame&.name == :stream # after a second
+    assert_equal "tick", frame.io.readpartial(4)
+    frame.io.close
+    assert_equal [:end, Frame::BUSY | Frame::ABORT], front.frame.then { |last| [last.name, last.flags] }
+    assert_equal :free, front.frame.name
+    assert_equal "left\nclosed\n", File.read(File.join(front.directory, "log.txt"))
+  end
+
+  # --- Rack 3 ---
+
+  def test_under_rack_3_a_body_with_to_ary_is_closed_after_the_response_only
+    front = serve(<<~RUBY)
+      def Rack.release; "3.1.0"; end
+      class Body
+        def to_ary; raise "would close it"; end
+        def each; yield "one"; yield "two"; end
+        def close; File.read("gate"); File.write("closed", "x", mode: "a"); end
+      end
+      run ->(env) { [200, {}, Body.new] }
+    RUBY
+    front.gate("gate")
+    front.ask
+    assert_equal [:response, "onetwo"], front.frame.then { |frame| [frame.name, frame.body] }
+    front.pass("gate")
+    assert_equal :free, front.frame.name
+    assert_equal "x", File.read(File.join(front.directory, "closed"))
   end
 
   # --- files ---

@@ -7,9 +7,12 @@ module Serval
   # The body of one response on its way to the front, part by part.
   #
   # Nothing is sent before more than +hold+ bytes are there: a body of known, small length goes out as one RESPONSE.
-  # With 0 each part leaves as soon as it is written, the first one together with the head. Past LONGEST_IN_FRAMES the
-  # rest goes over a socket of its own, whose buffer makes a slow client's thread wait.
+  # With 0 each part leaves as soon as it is written, the first one together with the head. A body that turns out to be
+  # large or lasting goes on over a socket of its own. The socket's buffer makes a slow client's thread wait, and its
+  # end tells that the client has left, without which an endless body would go on for nobody.
   class BodyStream
+    LASTING = 1 # seconds
+
     def initialize(requests, id, status, head, hold: 0)
       @requests = requests
       @id = id
@@ -31,7 +34,7 @@ module Serval
       size = part.bytesize
       return true if size.zero?
       return hold(part) if @head && @held.bytesize + size <= @hold
-      return write_to_socket(part) if @socket || @sent + @held.bytesize + size > Wire::LONGEST_IN_FRAMES
+      return write_to_socket(part) if @socket || large?(size) || lasting?
 
       @sent += size
       @head ? start(part) : send_frame(Wire::CHUNK, body: part)
@@ -41,9 +44,18 @@ module Serval
     def start(part = Wire::EMPTY)
       first = @held.empty? ? part : @held << part.b
       @sent += @held.bytesize
+      @since = clock
       Wire.uninterrupted do
         send_frame(Wire::HEAD, code: @status, head: @head, body: first).tap { @head = nil }
       end
+    end
+
+    # The rest goes over a socket from here on, however little it is.
+    def go_live
+      start if @head
+      @socket, theirs = UNIXSocket.pair
+      Wire.uninterrupted { @requests.write_with(theirs, Wire.frame(Wire::STREAM, @id)) }
+      theirs.close
     end
 
     def finish(flags)
@@ -70,8 +82,7 @@ module Serval
     end
 
     def write_to_socket(part)
-      start if @head
-      open_socket unless @socket
+      go_live unless @socket
       @socket.write(part)
       true
     rescue Errno::EPIPE, Errno::ECONNRESET
@@ -79,10 +90,16 @@ module Serval
       false
     end
 
-    def open_socket
-      @socket, theirs = UNIXSocket.pair
-      Wire.uninterrupted { @requests.write_with(theirs, Wire.frame(Wire::STREAM, @id)) }
-      theirs.close
+    def large?(size)
+      @sent + @held.bytesize + size > Wire::LONGEST_IN_FRAMES
+    end
+
+    def lasting?
+      !@head && clock - @since > LASTING
+    end
+
+    def clock
+      Process.clock_gettime(Process::CLOCK_MONOTONIC)
     end
 
     def send_frame(type, **fields)

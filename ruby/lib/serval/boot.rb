@@ -5,8 +5,9 @@ require_relative "failure"
 module Serval
   # From a fresh process to a loaded app. What goes wrong on the way is told to the front on the control socket.
   module Boot
+    REQUESTS = 3
     CONTROL = 4
-    DESCRIPTORS = (3..6).freeze
+    WAKE = [5, 6].freeze # to read from, to write to
     LONGEST_TEXT = 60 * 1024 # bytes; a control message ends at 64 KiB
 
     module_function
@@ -30,7 +31,7 @@ module Serval
       $LOAD_PATH.unshift(*settings.include)
       set_up_bundle(settings.bundle_gemfile)
       # Not earlier: Bundler may replace the process to switch to the version the lockfile names.
-      DESCRIPTORS.each { |number| IO.for_fd(number, autoclose: false).close_on_exec = true }
+      [REQUESTS, CONTROL, *WAKE].each { |number| IO.for_fd(number, autoclose: false).close_on_exec = true }
       evaluate(settings.rackup)
     rescue Exception => e # rubocop:disable Lint/RescueException -- SystemExit and SyntaxError end a boot, too
       give_up(explain(e, settings))

@@ -21,6 +21,7 @@ module Serval
     # rack: Rack.release. HTTP_VERSION left the SPEC with 3.1.
     def initialize(settings, rack:)
       @early_hints = settings.early_hints?
+      # Key and copy. A client's `Version: 7` would come as HTTP_VERSION, too: a name that is a copy is not its own.
       @aliases = { "PATH_INFO" => "REQUEST_PATH" }
       @aliases["SERVER_PROTOCOL"] = "HTTP_VERSION" if (rack.split(".").map(&:to_i) <=> [3, 1]).negative?
       @template = template(settings).freeze
@@ -69,8 +70,9 @@ module Serval
 
     def compile(constants, keys)
       base = @template.dup
+      constants = constants.reject { |key, _| @aliases.value?(key) }
       constants.each { |key, value| base[key] = base[@aliases.fetch(key, key)] = value.freeze }
-      keys.each { |key| base[key] = base[@aliases.fetch(key, key)] = nil unless key == BODY_WAIT }
+      (keys - [BODY_WAIT] - @aliases.values).each { |key| base[key] = base[@aliases.fetch(key, key)] = nil }
       base["rack.early_hints"] = nil if @early_hints
       eval(source(constants, keys), binding) # rubocop:disable Security/Eval, Style/EvalWithLocation -- see literal
     end
@@ -84,7 +86,7 @@ module Serval
           env = base.dup
           #{[*values, "_"].join(", ")} = frame.unpack(#{literal("@#{Wire::PREFIX_SIZE}" + "Z*" * keys.size)})
           #{constants.map { |key, value| store(key, literal(value)) if OWN.match?(key) }.compact.join("\n  ")}
-          #{keys.zip(values).map { |key, value| store(key, value) }.join("\n  ")}
+          #{keys.zip(values).map { |key, value| store(key, value) }.compact.join("\n  ")}
           env["rack.hijack"] = exchange
           env["rack.after_reply"] = []
           env["rack.response_finished"] = []
@@ -96,6 +98,7 @@ module Serval
 
     def store(key, value)
       return "env[\"puma.request_body_wait\"] = #{value}.to_f" if key == BODY_WAIT
+      return if @aliases.value?(key)
 
       copy = @aliases[key]
       "env[#{literal(key)}] = #{"env[#{literal(copy)}] = " if copy}#{value}"
@@ -112,9 +115,10 @@ module Serval
       env = @template.dup
       pairs.each_slice(2) do |key, value|
         next env["puma.request_body_wait"] = value.to_f if key == BODY_WAIT
+        next if value.nil? || @aliases.value?(key) # behind the last NUL comes an empty string on its own
 
-        env[key] = value if value # behind the last NUL comes an empty string on its own
-        (copy = @aliases[key]) && env[copy] = value
+        env[key] = value
+        env[@aliases[key]] = value if @aliases.key?(key)
       end
       env["rack.hijack"] = exchange
       env["rack.after_reply"] = []

@@ -57,11 +57,10 @@ module Serval
     end
 
     def respond_by_kind(exchange, status, headers, head, body)
-      if Array === body then send_array(exchange, status, headers, head, body)
+      if (parts = parts_of(body)) then send_array(exchange, status, headers, head, parts)
       elsif callable?(body) then hand_over_or_skip(exchange, status, head, body)
       elsif bodiless?(status) then send_array(exchange, status, headers, head, [])
       elsif (file = file_of(body)) then send_file(exchange, status, head, file)
-      elsif (parts = parts_of(body)) then send_array(exchange, status, headers, head, parts)
       elsif body.respond_to?(:each) then send_each(exchange, status, headers, head, body)
       else raise TypeError, "the app's body, #{body.class}, has neither each nor call"
       end
@@ -115,20 +114,25 @@ module Serval
 
     # The parts of a body that is an array inside; nil when it is none. Some answer nil to to_ary.
     def parts_of(body)
+      return body if Array === body
       return unless body.respond_to?(:to_ary)
       return body.to_ary unless @to_ary_closes && body.respond_to?(:close)
 
-      body.enum_for(:each).map { |part| part.dup }
+      body.enum_for(:each).map(&:dup)
     end
 
     def send_each(exchange, status, headers, head, body)
       stream = BodyStream.new(@requests, exchange.id, status, head, hold: hold(headers))
-      stream.start if exchange.head? || live?(headers)
-      body.each { |part| break unless stream.write(part) } unless exchange.head?
+      exchange.head? ? stream.start : send_parts(stream, headers, body)
       stream.finish(exchange.last_flags)
     ensure
       # The body raised, or ended its thread. If nothing was sent, an error page still can be.
       stream.abort(exchange.last_flags) if stream&.broken?
+    end
+
+    def send_parts(stream, headers, body)
+      stream.go_live if live?(headers)
+      body.each { |part| break unless stream.write(part) }
     end
 
     # Bytes of the body if the headers tell and it is not many: such a body is no live stream, and a single frame for
@@ -138,7 +142,7 @@ module Serval
       length.match?(/\A\d+\z/) && length.to_i <= Wire::LONGEST_IN_FRAMES ? length.to_i : 0
     end
 
-    # Server-sent events: the client wants the head at once, the first event may be long in coming.
+    # Server-sent events: the client wants the head at once, and the first event may be long in coming.
     def live?(headers)
       Headers.find(headers, "content-type").to_s.start_with?("text/event-stream")
     end

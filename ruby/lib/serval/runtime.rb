@@ -1,7 +1,9 @@
 # frozen_string_literal: true
 
+require "fcntl"
 require "socket"
 require "stringio"
+require_relative "boot"
 require_relative "wire"
 require_relative "env"
 require_relative "exchange"
@@ -20,10 +22,11 @@ module Serval
 
     def initialize(settings, app)
       @app = app
-      @requests = Requests.new(UNIXSocket.for_fd(3))
+      @requests = Requests.new(blocking(UNIXSocket.for_fd(Boot::REQUESTS)))
       @deliveries = Deliveries.new
-      @control = Control.new(UNIXSocket.for_fd(4), @deliveries) { |id| Backtraces.report(@crew, id) }
-      @crew = Crew.new(settings.threads, @requests, [IO.for_fd(5, "rb"), IO.for_fd(6, "wb")]) { take }
+      @control = Control.new(UNIXSocket.for_fd(Boot::CONTROL), @deliveries) { |id| Backtraces.report(@crew, id) }
+      wake = [blocking(IO.for_fd(Boot::WAKE[0], "rb")), IO.for_fd(Boot::WAKE[1], "wb")]
+      @crew = Crew.new(settings.threads, @requests, wake) { take }
       @env = Env.new(settings, rack: Rack.release)
       @responder = Responder.new(@requests, rack: Rack.release)
       @error_page = ErrorPage.new(details: settings.debug_pages?)
@@ -42,6 +45,13 @@ module Serval
     end
 
     private
+
+    # A thread that waits for one of these sits in read(2): a byte in the pipe wakes one sleeper, where poll(2) would wake
+    # them all, and the leader needs one system call where it would need three.
+    def blocking(io)
+      io.fcntl(Fcntl::F_SETFL, io.fcntl(Fcntl::F_GETFL) & ~Fcntl::O_NONBLOCK)
+      io
+    end
 
     # Leaving is for the front to arrange. A handler that the app has set while it was loading still runs.
     def trap_term

@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// Patience is how long a test waits for what must come about. It is long because machines may be slow and never used up
-// when all is well.
-const Patience = 30 * time.Second * slowness
+// Patience is how long a test waits for what must come about. It is long because machines may be slow, longer than
+// Serval's own timeouts so that these strike first, and never used up when all is well.
+const Patience = 40 * time.Second * slowness
 
 // Main runs the tests of a package that starts Serval, after building it. Use it in TestMain:
 //

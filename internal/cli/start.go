@@ -259,6 +259,7 @@ func stopServing(srv *server.Server, pool *dispatch.Pool, patience time.Duration
 		case <-ctx.Done():
 		}
 	}()
+	pool.Settle()
 	srv.Shutdown(ctx)
 	pool.Shutdown(ctx)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"serval/internal/worker"
@@ -52,6 +53,7 @@ type Pool struct {
 	stop     chan struct{}  // closed when the pool shuts down
 	running  sync.WaitGroup // the seats, the monitor and whoever they started
 	shutdown sync.Once
+	settled  atomic.Bool
 }
 
 // New returns a pool that is not running yet.
@@ -239,6 +241,10 @@ func (p *Pool) Close() {
 	p.closed = true
 	p.mu.Unlock()
 }
+
+// Settle keeps the workers there are: from here on none is replaced unless it dies or is stuck, since all are about to be
+// ended.
+func (p *Pool) Settle() { p.settled.Store(true) }
 
 // Shutdown ends all workers: each finishes what it holds and leaves, and is killed when ctx ends first.
 func (p *Pool) Shutdown(ctx context.Context) {

@@ -14,6 +14,10 @@ const (
 	backoffMost  = 30 * time.Second
 	stableAfter  = 30 * time.Second // a worker that lived so long was no failure to boot
 	memoryEvery  = 5 * time.Second
+
+	// settling is how long a replacement waits, to see whether it is worth its while: who sends a worker a TERM may be
+	// sending one to all processes of the service, as systemd does.
+	settling = 100 * time.Millisecond
 )
 
 // seat is a place for one worker, worker N. It boots one, waits for its end or for a reason to replace it, and boots
@@ -110,10 +114,15 @@ func (s *seat) pause() bool {
 		// Seats whose workers died together should not boot together.
 		wait += time.Duration(rand.Int64N(int64(wait)/4 + 1))
 	}
+	return s.wait(wait)
+}
+
+// wait lets time pass; false when the pool shuts down first.
+func (s *seat) wait(d time.Duration) bool {
 	select {
 	case <-s.pool.stop:
 		return false
-	case <-time.After(wait):
+	case <-time.After(d):
 		return true
 	}
 }
@@ -143,6 +152,10 @@ func (s *seat) replace(m *member, r retirement) {
 	if r.stuck {
 		s.retire(m, r.reason)
 		s.member = nil
+		return
+	}
+	s.wait(settling)
+	if s.pool.settled.Load() {
 		return
 	}
 	next, err := s.boot()

@@ -28,7 +28,7 @@ func (p phase) String() string {
 // rateWindow is the time over which the rate of a body is averaged.
 const rateWindow = 20 * time.Second
 
-// lastChance is how long a client that connected just before a shutdown may take to send its request.
+// lastChance is how long a client may take, in a shutdown, to send the head of a request.
 const lastChance = time.Second
 
 // lingerTime is how long a client may go on sending what nobody reads after it was refused (RFC 9112 §9.6).
@@ -75,7 +75,11 @@ func (s *Server) check(c *conn) {
 		}
 		c.endWaitAfter(limit, waited)
 	case header:
-		c.endWaitAfter(s.cfg.HeaderTimeout, waited)
+		limit := s.cfg.HeaderTimeout
+		if s.draining.Load() && (limit <= 0 || limit > lastChance) {
+			limit = lastChance
+		}
+		c.endWaitAfter(limit, waited)
 	case receiving:
 		c.endWaitAfter(s.cfg.BodyTimeout, waited)
 		s.checkRate(c, now)

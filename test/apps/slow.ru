@@ -1,4 +1,4 @@
-# Takes its time or its life: /sleep?s=, /cpu?ms=, /block, /kill, /exit!, /segv, /leak?mb=, and /fast, /pid, /env?name= to look on.
+# Takes its time or its life: /sleep?s=, /cpu?ms=, /block, /kill, /exit!, /segv, /fork, /leak?mb=, and /fast, /pid, /env?name= to look on.
 # frozen_string_literal: true
 
 leaked = []
@@ -37,6 +37,7 @@ routes = {
   "/kill-later" => ->(_) { text.call(then_do.call("one\n") { die.call(:KILL) }) },
   "/segv" => ->(_) { die.call(:SEGV) },
   "/term" => ->(_) { Process.kill(:TERM, Process.pid) && text.call("asked to go") },
+  "/fork" => ->(_) { text.call(fork { sleep }.to_s) }, # the child is nobody's, whatever becomes of this worker
   "/exit!" => ->(_) { exit!(7) },
 
   "/leak" => ->(q) { leaked << "x" * (q.fetch("mb", 50).to_i << 20) && text.call("#{leaked.sum(&:bytesize) >> 20} MB") }

@@ -5,21 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 )
 
-// idleRun is one round at one server.
+// idleRun is what happened at one server.
 type idleRun struct {
 	Server      string    `json:"server"`
-	Round       int       `json:"round"`
-	Front       [2]memory `json:"front"` // before and after
+	Front       [2]memory `json:"front"` // before and after the connections were opened
 	All         [2]memory `json:"all"`
-	Without     result    `json:"throughput_without"`
-	With        result    `json:"throughput_with"`
+	Without     []result  `json:"throughput_without"`
+	With        []result  `json:"throughput_with"`
 	Connections int       `json:"connections"`
-	Open        int       `json:"still_open"` // after the second measurement
+	Opening     float64   `json:"opening_seconds"`
+	Open        int       `json:"still_open"` // at the end
 }
 
 // idle holds thousands of keep-alive connections, each of which asked once, and measures what they cost in memory and
@@ -30,27 +31,25 @@ func (b *bench) idle(ctx context.Context) (finding, error) {
 	}
 	var runs []idleRun
 	var commands []string
-	for round := 1; round <= b.Rounds; round++ {
-		for _, name := range b.threaded() {
-			run, command, err := b.idleServer(ctx, name)
-			if err != nil {
-				return finding{}, fmt.Errorf("%s: %w", name, err)
-			}
-			run.Round = round
-			runs = append(runs, run)
-			commands = append(commands, command)
+	for _, name := range b.threaded() {
+		run, command, err := b.idleServer(ctx, name)
+		if err != nil {
+			return finding{}, fmt.Errorf("%s: %w", name, err)
 		}
+		runs = append(runs, run)
+		commands = append(commands, command)
 	}
 	return finding{
 		method: []string{
-			fmt.Sprintf("After a warm-up, wrk measures a server alone. Then %s connections are opened which ask once each and stay, and wrk measures again. Both servers "+
-				"are told to keep idle connections for 300 s. Rounds: %d, a fresh server in each.", whole(float64(b.Idle)), b.Rounds),
+			fmt.Sprintf("wrk measures a server %d times without company. Then %s connections are opened, %d at once, which ask once each and stay, and wrk measures as often "+
+				"again. Both servers are told to keep idle connections for 600 s.", b.Rounds, whole(float64(b.Idle)), openersAtOnce),
 			"The front is the main process: Serval's front, where its client connections are; Puma's master, which has none, as they are in its workers. " +
 				"Memory of the front is RSS; of all processes it is PSS, so that shared pages count once. What the kernel holds for sockets is not counted.",
+			"Puma opens slowly because a thread that has answered waits 0.2 s for the next request on the same connection before it turns to another.",
 		},
-		words:    idleWords(runs, b.threaded()),
-		tables:   []table{idleTable(runs, b.threaded())},
-		commands: unique(append(commands, b.wrkCommand(loadNamed("hello"), idleLoadConnections))),
+		words:    each(runs, idleWords),
+		tables:   []table{idleTable(runs)},
+		commands: append(commands, b.wrkCommand(loadNamed("hello"), idleLoadConnections)),
 		raw:      runs,
 	}, nil
 }
@@ -66,23 +65,38 @@ func (b *bench) idleServer(ctx context.Context, name string) (idleRun, string, e
 	defer srv.stop()
 	run := idleRun{Server: name, Connections: b.Idle}
 	w := b.wrk(srv, l, idleLoadConnections)
-	if run.Without, err = b.warmThenRun(ctx, w); err != nil {
+	if run.Without, err = b.repeat(ctx, w); err != nil {
 		return run, "", err
 	}
 	run.Front[0], run.All[0] = srv.memory()
+	started := time.Now()
 	held, err := holdConnections(ctx, srv.address, b.Idle)
 	defer held.close()
 	if err != nil {
 		return run, "", err
 	}
+	run.Opening = time.Since(started).Seconds()
 	run.Front[1], run.All[1] = srv.memory()
-	if run.With, err = b.warmThenRun(ctx, w); err != nil {
+	if run.With, err = b.repeat(ctx, w); err != nil {
 		return run, "", err
 	}
 	run.Open = held.open()
-	b.logf("%-8s %d of %d still open, %s and %s requests/s, front %s KiB and all %s KiB a connection", name, run.Open, run.Connections,
-		whole(run.Without.Rate), whole(run.With.Rate), oneDecimal(run.frontGrowth()), oneDecimal(run.growth()))
+	b.logf("%-8s opened %d in %s s, %d still open, %s KiB in the front and %s KiB in all for each", name, run.Connections, oneDecimal(run.Opening),
+		run.Open, oneDecimal(run.frontGrowth()), oneDecimal(run.growth()))
 	return run, srv.command, nil
+}
+
+// repeat measures as often as there are rounds.
+func (b *bench) repeat(ctx context.Context, w wrk) ([]result, error) {
+	var results []result
+	for range b.Rounds {
+		r, err := b.warmThenRun(ctx, w)
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, r)
+	}
+	return results, nil
 }
 
 // memory is what the front and what all processes of the server hold.
@@ -138,12 +152,15 @@ func holdConnections(ctx context.Context, address string, n int) (connections, e
 	return held, failure
 }
 
-// opener opens connections from 127.0.0.1, and goes on to 127.0.0.2 and so forth when the ports of one address are used up.
-type opener struct{ used int }
+// opener opens connections, and names 127.0.0.2, 127.0.0.3 and so forth as where they come from once the ports run short.
+type opener struct{ used byte }
 
 func (o *opener) open(ctx context.Context, address string) (net.Conn, error) {
 	for {
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(1+o.used))}, Timeout: requestTimeout}
+		d := net.Dialer{Timeout: requestTimeout}
+		if o.used > 0 {
+			d.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1+o.used)}
+		}
 		conn, err := d.DialContext(ctx, "tcp", address)
 		if (errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EADDRINUSE)) && o.used < 200 {
 			o.used++
@@ -161,18 +178,29 @@ func (o *opener) open(ctx context.Context, address string) (net.Conn, error) {
 	}
 }
 
-// open counts those that the server has not closed: reading finds nothing, and no end either.
+// open counts those that the server has not closed.
 func (c connections) open() int {
 	count := 0
-	var one [1]byte
 	for _, conn := range c {
-		// Long enough for a read to look at the socket, which one with a deadline in the past does not.
-		conn.SetReadDeadline(time.Now().Add(time.Millisecond))
-		if _, err := conn.Read(one[:]); isTimeout(err) {
+		if isOpen(conn.(*net.TCPConn)) {
 			count++
 		}
 	}
 	return count
+}
+
+// isOpen looks at the socket without waiting: one that is open has nothing to say, not even an end.
+func isOpen(conn *net.TCPConn) bool {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return false
+	}
+	open := false
+	err = raw.Control(func(fd uintptr) {
+		_, _, peeked := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		open = peeked == syscall.EAGAIN
+	})
+	return err == nil && open
 }
 
 func (c connections) close() {
@@ -195,52 +223,30 @@ func raiseFileLimit(n uint64) error {
 	return nil
 }
 
-// runsOf are the rounds of one server.
-func runsOf(runs []idleRun, server string) []idleRun {
-	var own []idleRun
-	for _, r := range runs {
-		if r.Server == server {
-			own = append(own, r)
-		}
-	}
-	return own
+// rates are the spread of the throughput over the rounds.
+func rates(results []result) spread {
+	return spreadOf(each(results, func(r result) float64 { return r.Rate }))
 }
 
-// idleSummary is what is told of the rounds of one server.
-type idleSummary struct {
-	front, all, without, with, kept spread
-	open                            int // the fewest in any round
-}
+// kept is how much of the throughput is left beside the idle connections.
+func (r idleRun) kept() float64 { return ratio(rates(r.With).Median, rates(r.Without).Median) }
 
-func summariseIdle(runs []idleRun) idleSummary {
-	s := idleSummary{
-		front:   spreadOf(each(runs, idleRun.frontGrowth)),
-		all:     spreadOf(each(runs, idleRun.growth)),
-		without: spreadOf(each(runs, func(r idleRun) float64 { return r.Without.Rate })),
-		with:    spreadOf(each(runs, func(r idleRun) float64 { return r.With.Rate })),
-		kept:    spreadOf(each(runs, func(r idleRun) float64 { return ratio(r.With.Rate, r.Without.Rate) })),
-	}
-	s.open = int(spreadOf(each(runs, func(r idleRun) float64 { return float64(r.Open) })).Least)
-	return s
-}
-
-func idleTable(runs []idleRun, servers []string) table {
+func idleTable(runs []idleRun) table {
 	t := table{title: "Idle connections", head: []string{"server", "front, KiB each", "all processes, KiB each", "requests/s without", "requests/s with",
-		"with ÷ without", "still open"}}
-	for _, server := range servers {
-		s := summariseIdle(runsOf(runs, server))
-		t.rows = append(t.rows, []string{server, s.front.show(oneDecimal), s.all.show(oneDecimal), s.without.show(whole), s.with.show(whole),
-			s.kept.show(twoDecimals), whole(float64(s.open))})
+		"with ÷ without", "opening, s", "still open", "failures"}}
+	for _, r := range runs {
+		var f failures
+		for _, measured := range slices.Concat(r.Without, r.With) {
+			f = f.plus(measured.Failures)
+		}
+		t.rows = append(t.rows, []string{r.Server, oneDecimal(r.frontGrowth()), oneDecimal(r.growth()), rates(r.Without).show(whole), rates(r.With).show(whole),
+			twoDecimals(r.kept()), oneDecimal(r.Opening), whole(float64(r.Open)), whole(float64(f.sum()))})
 	}
 	return t
 }
 
-func idleWords(runs []idleRun, servers []string) []string {
-	return each(servers, func(server string) string {
-		own := runsOf(runs, server)
-		s := summariseIdle(own)
-		return fmt.Sprintf("%s: an idle connection took %s KiB in the front and %s KiB in all processes; beside %s of them it answered %s times as many requests as without "+
-			"(%s a second).", server, oneDecimal(s.front.Median), oneDecimal(s.all.Median), whole(float64(own[0].Connections)), twoDecimals(s.kept.Median),
-			whole(s.with.Median))
-	})
+func idleWords(r idleRun) string {
+	return fmt.Sprintf("%s: an idle connection took %s KiB in the front and %s KiB in all processes; beside %s of them it answered %s times as many requests as without "+
+		"(%s a second).", r.Server, oneDecimal(r.frontGrowth()), oneDecimal(r.growth()), whole(float64(r.Connections)), twoDecimals(r.kept()),
+		whole(rates(r.With).Median))
 }

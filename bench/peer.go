@@ -25,7 +25,7 @@ var peers = map[string]peer{
 		command: func(o Options, s setup, address string) []string {
 			args := append([]string{o.Serval, "-b", "tcp://" + address, "-e", "production"}, sizes(s)...)
 			if s.patient {
-				args = append(args, "--keepalive-timeout", "300")
+				args = append(args, "--keepalive-timeout", "600")
 			}
 			return append(args, s.app)
 		},

@@ -50,7 +50,7 @@ func (b *bench) start(ctx context.Context, name string, s setup, path string) (*
 	srv.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	srv.process.WaitDelay = time.Second
 	if err := srv.process.Start(); err != nil {
-		return nil, fmt.Errorf("cannot start %s: %w; install it, or leave it out with -servers", name, err)
+		return nil, fmt.Errorf("cannot start %s: %w; build or install it, or leave it out with -servers", name, err)
 	}
 	go func() {
 		srv.process.Wait()

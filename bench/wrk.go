@@ -89,7 +89,7 @@ func (w wrk) run(ctx context.Context) (result, error) {
 
 var (
 	wrkLatency = regexp.MustCompile(`(?m)^    Latency +\S+ +\S+ +(\S+)`)
-	wrkQuanta  = regexp.MustCompile(`(?m)^ +(50|90|99)% +(\S+)$`)
+	wrkQuanta  = regexp.MustCompile(`(?m)^ +(50|90|99)% +(\S+) *$`)
 	wrkTotal   = regexp.MustCompile(`(?m)^ +(\d+) requests in `)
 	wrkRate    = regexp.MustCompile(`(?m)^Requests/sec: +(\S+)$`)
 	wrkSocket  = regexp.MustCompile(`Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)`)

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// threeRounds are figures of two servers under one load.
+func threeRounds() ([]cell, Options) {
+	var cells []cell
+	for round, rate := range []float64{3000, 1000, 2000} {
+		cells = append(cells,
+			cell{"hello", 16, "serval", round + 1, result{Requests: 10, Rate: rate * 2, P50: 1, P99: float64(round)}},
+			cell{"hello", 16, "puma", round + 1, result{Requests: 10, Rate: rate, P50: 2, P99: 4, Failures: failures{Timeout: round}}},
+		)
+	}
+	return cells, Options{Servers: list{"serval", "puma"}, Loads: list{"hello"}, Connections: counts{16}, Rounds: 3}
+}
+
+func TestRoundsAreSummedUpByTheirMedian(t *testing.T) {
+	cells, _ := threeRounds()
+	got := groupOf(cells, "hello", 16, "serval")
+	want := group{rate: spread{4000, 2000, 6000}, p50: 1, p99: 1}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if failed := groupOf(cells, "hello", 16, "puma").failures.Timeout; failed != 3 {
+		t.Errorf("%d timeouts were counted over all rounds, want 3", failed)
+	}
+}
+
+func TestTheRateTableComparesServalWithTheOthers(t *testing.T) {
+	cells, o := threeRounds()
+	got := rateTable(cells, o, loadNamed("hello")).String()
+	for _, line := range []string{
+		"| connections | serval | puma | serval ÷ puma |",
+		"|---|---:|---:|---:|",
+		"| 16 | 4,000 (2,000–6,000) | 2,000 (1,000–3,000) | 2.00 |",
+	} {
+		if !strings.Contains(got, line+"\n") {
+			t.Errorf("there is no line %q in\n%s", line, got)
+		}
+	}
+}
+
+func TestFailuresAreShownAndSaid(t *testing.T) {
+	cells, o := threeRounds()
+	if got, want := failureTable(cells, o).String(), "| puma | 30 | 0 | 0 | 0 | 3 | 0 |\n"; !strings.Contains(got, want) {
+		t.Errorf("there is no line %q in\n%s", want, got)
+	}
+	words := strings.Join(coreWords(cells, o), "\n")
+	if !strings.Contains(words, "puma failed to answer 3 requests well") || strings.Contains(words, "serval failed") {
+		t.Errorf("it says\n%s", words)
+	}
+}
+
+func TestWithoutServalNothingIsCompared(t *testing.T) {
+	cells, o := threeRounds()
+	o.Servers = list{"puma"}
+	if got := rateTable(cells, o, loadNamed("hello")).String(); strings.Contains(got, "÷") {
+		t.Errorf("the table compares:\n%s", got)
+	}
+	for _, sentence := range coreWords(cells, o) {
+		if strings.Contains(sentence, "serval") {
+			t.Errorf("it says %q", sentence)
+		}
+	}
+}
+
+func TestOneRoundOfCoreGoesWell(t *testing.T) {
+	if _, err := exec.LookPath("wrk"); err != nil {
+		t.Skip(err)
+	}
+	b := aBench(t)
+	b.Servers, b.Loads, b.Connections = list{"serval"}, list{"post"}, counts{2}
+	found, err := b.core(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cells := found.raw.([]cell)
+	if len(cells) != 1 || cells[0].Requests == 0 || cells[0].Failures.sum() != 0 {
+		t.Errorf("measured %+v", cells)
+	}
+	if len(found.commands) != 2 {
+		t.Errorf("the commands are %q, want those of the server and of wrk", found.commands)
+	}
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"io"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestWithoutArgumentsEverythingIsMeasured(t *testing.T) {
+	o, chosen, err := parseOptions(nil, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(chosen) != len(scenarios) {
+		t.Errorf("%d scenarios were chosen, want %d", len(chosen), len(scenarios))
+	}
+	if !reflect.DeepEqual(o.Servers, list{"serval", "puma", "unicorn"}) || len(o.Loads) != len(loads) {
+		t.Errorf("servers %v and loads %v were chosen", o.Servers, o.Loads)
+	}
+	if !reflect.DeepEqual(o.Connections, counts{16, 64, 256}) || o.Rounds != 3 || o.Seconds != 5 {
+		t.Errorf("%v connections, %d rounds, %d seconds", o.Connections, o.Rounds, o.Seconds)
+	}
+}
+
+func TestFlagsAndNamesChoose(t *testing.T) {
+	o, chosen, err := parseOptions(strings.Fields("-servers puma -loads hello,rails -connections 1,2 -rounds 1 pinned core"), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(o.Servers, list{"puma"}) || !reflect.DeepEqual(o.Loads, list{"hello", "rails"}) || !reflect.DeepEqual(o.Connections, counts{1, 2}) {
+		t.Errorf("got %+v", o)
+	}
+	if len(chosen) != 2 || chosen[0].name != "pinned" || chosen[1].name != "core" {
+		t.Errorf("got %d scenarios", len(chosen))
+	}
+}
+
+func TestMistakesAreNamedWithWhatThereIs(t *testing.T) {
+	for args, want := range map[string]string{
+		"-servers passenger": "serval, puma and unicorn",
+		"-loads hallo":       "hello, headers",
+		"-connections 0":     `"0" is not a number`,
+		"-rounds 0":          "-rounds is 0",
+		"cores":              "core, pinned",
+	} {
+		_, _, err := parseOptions(strings.Fields(args), io.Discard)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want something with %q", args, err, want)
+		}
+	}
+}
+
+func TestServalIsNoRivalOfItself(t *testing.T) {
+	o := Options{Servers: list{"puma", "serval", "unicorn"}}
+	if got := o.rivals(); !reflect.DeepEqual(got, []string{"puma", "unicorn"}) {
+		t.Errorf("got %v", got)
+	}
+	o.Servers = list{"puma", "unicorn"}
+	if got := o.rivals(); got != nil {
+		t.Errorf("without Serval there is nothing to compare, but got %v", got)
+	}
+}

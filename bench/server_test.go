@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// aBench measures with a Serval built from this source.
+func aBench(t *testing.T) *bench {
+	t.Helper()
+	t.Chdir("..")
+	program := filepath.Join(t.TempDir(), "serval")
+	if text, err := exec.Command("go", "build", "-o", program, "./cmd/serval").CombinedOutput(); err != nil {
+		t.Fatalf("cannot build serval: %v\n%s", err, text)
+	}
+	return &bench{Options: Options{Serval: program, Workers: 2, Threads: 2, WrkThreads: 1, Seconds: 1, Warmup: 1, Rounds: 1}, log: io.Discard}
+}
+
+func TestEveryServerStartsAnswersAndStops(t *testing.T) {
+	b := aBench(t)
+	for name := range peers {
+		t.Run(name, func(t *testing.T) {
+			if name != "serval" {
+				if _, err := exec.LookPath(name); err != nil {
+					t.Skip(err)
+				}
+			}
+			srv, err := b.start(t.Context(), name, setup{app: "bench/apps/hello.ru", workers: 2, threads: 2, patient: true}, "/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if workers := descendants(srv.front()); len(workers) < 2 {
+				t.Errorf("it has the processes %v, want two workers", workers)
+			}
+			if strings.Contains(srv.command, srv.address) || !strings.Contains(srv.command, "127.0.0.1:PORT") {
+				t.Errorf("its command line is %s", srv.command)
+			}
+			srv.stop()
+			if _, err := get(t.Context(), srv.address, "/"); err == nil {
+				t.Error("it answers after its end")
+			}
+			if left := descendants(srv.front()); len(left) > 0 {
+				t.Errorf("its workers %v are left", left)
+			}
+		})
+	}
+}
+
+func TestAnAppThatDoesNotLoadIsTold(t *testing.T) {
+	b := aBench(t)
+	srv, err := b.start(t.Context(), "serval", setup{app: "test/apps/boot_error.ru", workers: 1, threads: 1}, "/")
+	if err == nil {
+		srv.stop()
+		t.Fatal("it started")
+	}
+	if !strings.Contains(err.Error(), "NoSuchApp") {
+		t.Errorf("the reason is not in %v", err)
+	}
+}
+
+func TestAServerThatIsNotThereIsTold(t *testing.T) {
+	b := &bench{Options: Options{Serval: filepath.Join(t.TempDir(), "serval")}, log: io.Discard}
+	_, err := b.start(t.Context(), "serval", setup{app: "bench/apps/hello.ru", workers: 1, threads: 1}, "/")
+	if err == nil || !strings.Contains(err.Error(), "cannot start serval") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestStartingEndsWithItsContext(t *testing.T) {
+	b := aBench(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if srv, err := b.start(ctx, "serval", setup{app: "bench/apps/hello.ru", workers: 1, threads: 1}, "/"); err == nil {
+		srv.stop()
+		t.Error("it started all the same")
+	}
+}

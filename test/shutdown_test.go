@@ -70,7 +70,7 @@ func TestNewConnectionsAreRefusedWhileRequestsFinish(t *testing.T) {
 	idle, fresh := s.Dial(), s.Dial()
 	idle.Send(testkit.Request("GET", "/fast", ""))
 	idle.Response("GET")
-	c := held(t, s, "GET", "/sleep?s=2")
+	c := held(t, s, "GET", "/sleep?s=3")
 	s.Signal(syscall.SIGTERM)
 	idle.End() // at once, not when the last request is done
 	fresh.End()
@@ -86,8 +86,32 @@ func TestNewConnectionsAreRefusedWhileRequestsFinish(t *testing.T) {
 		}
 		return err != nil
 	})
+	if s.Logged("Goodbye!") {
+		t.Error("that was only at the end")
+	}
 	if r := c.Response("GET"); r.Body != "slept\n" {
 		t.Errorf("the request under way got %+v", r)
+	}
+	s.Exit()
+}
+
+func TestClientsInTheKernelsQueueAreServed(t *testing.T) {
+	t.Parallel()
+	dir := testkit.ShortDir(t)
+	s := testkit.Start(t, "slow", "-b", "tcp://127.0.0.1:0", "-b", "unix://"+dir+"/socket")
+	s.Signal(syscall.SIGSTOP) // while it stands still, only the kernel answers
+	var clients []*testkit.Client
+	for i := range 200 {
+		c := testkit.DialURL(t, s.URLs[i%2])
+		c.Send(testkit.Request("GET", "/fast", ""))
+		clients = append(clients, c)
+	}
+	s.Signal(syscall.SIGTERM)
+	s.Signal(syscall.SIGCONT)
+	for i, c := range clients {
+		if r, err := c.TryResponse("GET"); err != nil || r.Status != 200 {
+			t.Fatalf("client %d of %d, connected before the signal, got %+v, %v", i, len(clients), r, err)
+		}
 	}
 	s.Exit()
 }

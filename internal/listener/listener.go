@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -56,6 +57,11 @@ func CloseAll(listeners []*Listener) error {
 
 // Close stops listening, and removes the socket file if it is still the one made here. It may be called again.
 func (l *Listener) Close() error { return l.close() }
+
+// SetDeadline ends an Accept that waits longer, as net.TCPListener's does.
+func (l *Listener) SetDeadline(t time.Time) error {
+	return l.Listener.(interface{ SetDeadline(time.Time) error }).SetDeadline(t)
+}
 
 // File is a duplicate of the socket, for a process that is to inherit it. It outlives the listener.
 func (l *Listener) File() (*os.File, error) {

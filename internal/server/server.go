@@ -107,6 +107,7 @@ func (s *Server) accept(l net.Listener) {
 			continue
 		}
 		if s.draining.Load() || errors.Is(err, net.ErrClosed) {
+			s.acceptLast(l)
 			return
 		}
 		// Out of descriptors, most likely. Those that wait are accepted when there are some again.
@@ -115,6 +116,27 @@ func (s *Server) accept(l net.Listener) {
 		pause = min(2*pause, time.Second)
 	}
 }
+
+// acceptLast takes the connections that wait in the kernel's queue and closes l. Their clients have been told that they
+// are connected.
+func (s *Server) acceptLast(l net.Listener) {
+	defer l.Close()
+	d, ok := l.(deadliner)
+	for end := time.Now().Add(lastChance); ok && time.Now().Before(end); {
+		// Accept looks into the queue before it waits, unless its time is up already.
+		if d.SetDeadline(time.Now().Add(20*time.Millisecond)) != nil {
+			return
+		}
+		nc, err := l.Accept()
+		if err != nil {
+			return
+		}
+		s.start(nc)
+	}
+}
+
+// deadliner is what TCP and unix listeners are: their Accept can be ended.
+type deadliner interface{ SetDeadline(time.Time) error }
 
 // start begins serving a connection.
 func (s *Server) start(nc net.Conn) {
@@ -159,7 +181,9 @@ func (s *Server) Shutdown(ctx context.Context) {
 	s.listeners = nil
 	s.mu.Unlock()
 	for _, l := range listeners {
-		drainListener(l)
+		if d, ok := l.(deadliner); !ok || d.SetDeadline(time.Unix(1, 0)) != nil {
+			l.Close()
+		}
 	}
 	s.mu.Lock()
 	for c := range s.conns {
@@ -184,17 +208,6 @@ func (s *Server) Shutdown(ctx context.Context) {
 	}
 	s.stop.Do(func() { close(s.stopped) })
 	s.sweeper.Wait()
-}
-
-// drainListener lets the accept loop take what is in the listener's queue and then end.
-func drainListener(l net.Listener) {
-	if d, ok := l.(interface{ SetDeadline(time.Time) error }); ok {
-		// The runtime's Accept tries the queue before it looks at the deadline, except when that has passed already.
-		if d.SetDeadline(time.Now().Add(20*time.Millisecond)) == nil {
-			return
-		}
-	}
-	l.Close()
 }
 
 // checkIdle calls OnIdle when there was no request for the idle timeout.

@@ -7,6 +7,10 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"serval/internal/logs"
 )
 
 // signals turns the signals that a server gets into events.
@@ -19,20 +23,24 @@ type signals struct {
 	cause os.Signal
 	count int
 
+	log    *logs.Log
 	caught chan os.Signal
 	over   chan struct{}
 	done   sync.WaitGroup
 }
 
 // watchSignals begins to watch. TERM and INT stop the server, HUP reopens its logs, and the end of ctx is a TERM.
-func watchSignals(ctx context.Context) *signals {
+func watchSignals(ctx context.Context, log *logs.Log) *signals {
 	s := &signals{
+		log:   log,
 		ended: make(chan struct{}), again: make(chan struct{}), reopen: make(chan struct{}, 1),
 		caught: make(chan os.Signal, 8), over: make(chan struct{}),
 	}
 	// PIPE is caught to be ignored: a log reader that died is no reason to. Caught rather than ignored, because what is
 	// ignored stays so in the programs that the app starts.
 	signal.Notify(s.caught, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
+	// These mean something to Puma. Uncaught, some of them would stop or end the server.
+	signal.Notify(s.caught, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTTIN, syscall.SIGTTOU)
 	s.done.Go(func() { s.run(ctx) })
 	return s
 }
@@ -50,6 +58,8 @@ func (s *signals) run(ctx context.Context) {
 				case s.reopen <- struct{}{}:
 				default:
 				}
+			case syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTTIN, syscall.SIGTTOU:
+				s.log.Warn("%s does nothing in this version of serval: stop and start it instead", unix.SignalName(sig.(syscall.Signal)))
 			}
 		case <-cancelled:
 			cancelled = nil

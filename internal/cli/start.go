@@ -37,7 +37,7 @@ func start(ctx context.Context, cfg config.Config, streams Streams) (err error) 
 	log := newLog(cfg, streams)
 	greet(log, cfg)
 
-	asked := watchSignals(ctx)
+	asked := watchSignals(ctx, log)
 	defer asked.stop()
 
 	// The sockets come first: a taken port should be said before an app of a minute's boot is loaded. Clients that

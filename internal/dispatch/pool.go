@@ -217,22 +217,17 @@ func (p *Pool) Withdraw(r *Request) bool {
 }
 
 // Cancel gives up a request because its client is gone. After it, the responder is not called any more, but a call that
-// is under way may still end. The worker that runs it is told, and stops where it can.
+// is under way may still end. A worker that runs it learns by its next write to the body's stream.
 func (p *Pool) Cancel(r *Request) {
 	if p.Withdraw(r) {
 		return
 	}
 	p.mu.Lock()
-	s := r.slot
-	if s == nil || s.request != r {
-		p.mu.Unlock()
-		return
+	defer p.mu.Unlock()
+	if s := r.slot; s != nil && s.request == r {
+		s.request = nil
+		r.slot = nil
 	}
-	s.request = nil
-	r.slot = nil
-	m, id := s.member, s.id
-	p.mu.Unlock()
-	m.worker.SendGone(id) //nolint:errcheck // a dead worker need not know
 }
 
 // Close refuses new requests from here on; those under way go on.

@@ -277,6 +277,12 @@ func (p *Pool) bury(m *member) string {
 			failed = append(failed, r)
 		}
 	}
+	// Workers often die together, by the same hand. What is to be repeated should not go to one that is dead as well.
+	for _, other := range p.members {
+		if other.worker.Dead() {
+			other.state = draining
+		}
+	}
 	others := append([]*member(nil), p.members...)
 	p.mu.Unlock()
 

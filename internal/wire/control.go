@@ -21,7 +21,6 @@ const (
 
 	BodyFd       = 'f' // the body file of the next REQUEST with this ID
 	SocketFd     = 'h' // the client's socket; Text: what was already read from it
-	Gone         = 'c' // the client of request ID is gone: stop sending
 	AskBacktrace = 'b' // send backtraces of the thread that runs ID, of all for 0
 )
 

@@ -376,11 +376,6 @@ func (w *Worker) SendSocket(id uint32, socket *os.File, leftover []byte) error {
 	return w.send(wire.Message{Kind: wire.SocketFd, ID: id, Text: leftover}, socket)
 }
 
-// SendGone says that nobody waits for the response to request id any more.
-func (w *Worker) SendGone(id uint32) error {
-	return w.send(wire.Message{Kind: wire.Gone, ID: id}, nil)
-}
-
 func (w *Worker) send(m wire.Message, file *os.File) error {
 	packet := wire.AppendMessage(nil, m)
 	if file == nil {
@@ -421,6 +416,13 @@ func (w *Worker) Backtraces(id uint32, wait time.Duration) string {
 // Finish tells the worker that no more requests come: it finishes what it runs and leaves.
 func (w *Worker) Finish() {
 	w.sender.end()
+}
+
+// Dead says whether the process has ended, which may be known before everything it said was handled.
+func (w *Worker) Dead() bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, w.PID(), &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	return err != nil || info.Signo != 0 // an error: it has been waited for already
 }
 
 // Kill ends the process at once.

@@ -274,6 +274,22 @@ func TestARequestIsRepeatedOnceOnly(t *testing.T) {
 	}
 }
 
+func TestRequestsSurviveTheDeathOfAllWorkersAtOnce(t *testing.T) {
+	p, _ := testPool(t, Config{Workers: 2, Threads: 1, QueueLimit: 10})
+	free := newFlag(t)
+	held := []*answer{ask(p, "GET", "/hold", string(free)), ask(p, "GET", "/hold", string(free))}
+	eventually(t, "both workers are busy", func() bool { return p.Stats().Held == 2 })
+	for _, pid := range p.Stats().PIDs {
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
+	free.raise()
+	for _, a := range held {
+		if status, body := a.wait(t); status != 200 {
+			t.Errorf("it got %d %q", status, body)
+		}
+	}
+}
+
 func TestARequestThatMayNotBeRepeatedGets502(t *testing.T) {
 	p, _ := testPool(t, Config{Workers: 2, Threads: 1, QueueLimit: 10})
 	once := filepath.Join(t.TempDir(), "once")

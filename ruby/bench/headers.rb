@@ -31,5 +31,8 @@ body = "Hello\n"
 Measure.compare("the frame around it",
                 "one pack" => ->(n) { n.times { Serval::Wire.frame(10, 1, code: 200, head: block, body: body) } },
                 "pack and append" => lambda do |n|
-                  n.times { [12 + block.bytesize + body.bytesize, 10, 0, 200, 1, block.bytesize].pack("NCCnNN") << block << body }
+                  n.times do
+                    size = block.bytesize
+                    [12 + size + body.bytesize, 10, 0, 200, 1, size].pack("NCCnNN") << block << body
+                  end
                 end)

@@ -1,6 +1,8 @@
 # frozen_string_literal: true
 
 # CPU a worker spends on a request to a hello app, all of it: ruby ruby/bench/hello.rb [threads] [requests in flight]
+# RUBY_FLAGS="--yjit" goes to the worker.
+require "etc"
 require_relative "../test/support/front"
 require_relative "../test/support/frame"
 
@@ -22,8 +24,8 @@ def cpu(pid)
   File.read("/proc/#{pid}/stat").split.values_at(13, 14).map { |ticks| ticks.to_f / Etc.sysconf(Etc::SC_CLK_TCK) }
 end
 
-require "etc"
-front = Front.ready(app: 'run ->(env) { [200, { "content-type" => "text/plain" }, ["Hello\n"]] }', threads: THREADS, ruby: ENV["RUBY_FLAGS"].to_s.split)
+APP = 'run ->(env) { [200, { "content-type" => "text/plain" }, ["Hello\n"]] }'
+front = Front.ready(app: APP, threads: THREADS, ruby: ENV["RUBY_FLAGS"].to_s.split)
 begin
   front.send_bytes(Frame.bytes(:define, 0, code: 1, head: words(ENTRIES)))
   one = Frame.bytes(:request, 7, code: 1, head: words(VALUES))

@@ -25,7 +25,7 @@ class BootTest < WorkerTest
     "an error" => [{ app: "raise ArgumentError, 'wrong'" }, /\AArgumentError: wrong\n    .*config\.ru:1:in /],
     "a syntax error" => [{ app: "run ->(env) {" }, /\ASyntaxError: .*config\.ru:1/],
     "a missing library" => [{ app: "require 'no_such_thing'" }, /\ALoadError: cannot load such file -- no_such_thing/],
-    "a cause" => [{ app: "begin; raise 'one'; rescue; raise 'two'; end" }, /RuntimeError: two.*caused by RuntimeError: one/m],
+    "a cause" => [{ app: "begin; raise 'one'; rescue; raise 'two'; end" }, /\ARuntimeError: two.*caused by .*: one/m],
     "an exit" => [{ app: "exit 0" }, /\Athe app called exit while it was loading.*config\.ru:1/m],
     "an abort" => [{ app: "abort 'enough'" }, /\Athe app called exit while it was loading\nSystemExit: enough/],
     "no app" => [{ app: "run nil" }, /no Rack app|missing run or map/]
@@ -88,14 +88,16 @@ class BootTest < WorkerTest
 
   def test_a_bundle_that_is_set_up_already_is_left_alone
     files = { "Gemfile" => "gem 'rack'\n", "other/Gemfile" => "raise 'not this one'" }
-    front = boot(app: "run ->(env) { [200, {}, [ENV['BUNDLE_GEMFILE']]] }", files: files, bundle_gemfile: "other/Gemfile",
-                 env: { "RUBYOPT" => "-rbundler/setup", "BUNDLE_GEMFILE" => "Gemfile", "BUNDLE_SILENCE_DEPRECATIONS" => "1" })
+    env = { "RUBYOPT" => "-rbundler/setup", "BUNDLE_GEMFILE" => "Gemfile", "BUNDLE_SILENCE_DEPRECATIONS" => "1" }
+    app = "run ->(env) { [200, {}, [ENV['BUNDLE_GEMFILE']]] }"
+    front = boot(app: app, files: files, env: env, bundle_gemfile: "other/Gemfile")
     assert_equal "R", front.message[0]
     refute_match(/other/, front.get.body)
   end
 
   def test_a_bundle_that_lacks_a_gem_is_told_in_bundlers_words
-    front = boot(app: HELLO, files: { "Gemfile" => "gem 'rack'\ngem 'no_such_gem_at_all'\n" }, bundle_gemfile: "Gemfile")
+    gemfile = "gem 'rack'\ngem 'no_such_gem_at_all'\n"
+    front = boot(app: HELLO, files: { "Gemfile" => gemfile }, bundle_gemfile: "Gemfile")
     type, _, text = front.message
     assert_equal "E", type
     assert_match(/\ACould not find gem 'no_such_gem_at_all'/, text)
@@ -111,7 +113,9 @@ class BootTest < WorkerTest
     front = boot(app: HELLO, files: { "Gemfile" => gemfile }, bundle_gemfile: "Gemfile")
     assert_equal "R", front.message[0]
     ours = File.read(File.join(front.directory, "gems")).split
-    system({ "BUNDLE_SILENCE_DEPRECATIONS" => "1" }, RbConfig.ruby, "-e", "require 'bundler'; Bundler.setup", chdir: front.directory, exception: true)
+    script = "require 'bundler'; Bundler.setup"
+    env = { "BUNDLE_SILENCE_DEPRECATIONS" => "1" }
+    system(env, RbConfig.ruby, "-e", script, chdir: front.directory, exception: true)
     assert_equal File.read(File.join(front.directory, "gems")).split, ours
   end
 end

@@ -99,11 +99,12 @@ class ConcurrencyTest < WorkerTest
 
   def test_a_front_that_reads_late_loses_nothing
     front = serve("run ->(env) { [200, {}, [env['PATH_INFO'] * 5000]] }", threads: 4)
-    ids = Array.new(200) { |i| front.ask("/#{i.to_s.rjust(3, "0")}") }
+    writer = Thread.new { 200.times { |i| front.ask(format("/%03d", i), id: i) } }
     3.times { front.poke }
-    sleep 0.05 # the socket is full by now, or will be: both are fine
+    sleep 0.05 # the worker fills the socket meanwhile; if it is slower than that, the test asks less and still holds
     bodies = read_all(front, 200)
-    ids.each_with_index { |id, i| assert_equal "/#{i.to_s.rjust(3, "0")}" * 5000, bodies[id] }
+    200.times { |i| assert_equal format("/%03d", i) * 5000, bodies[i] }
+    writer.join
   end
 
   def test_a_thread_the_app_has_ended_is_replaced

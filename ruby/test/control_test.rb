@@ -31,8 +31,10 @@ class ControlTest < WorkerTest
   end
 
   def test_a_deep_backtrace_fits_a_packet
-    app = "deep = ->(n) { n.zero? ? File.read('gate') : deep.call(n - 1) }\nrun ->(env) { deep.call(2000); [200, {}, []] }"
-    front = serve(app)
+    front = serve(<<~RUBY)
+      deep = ->(n) { n.zero? ? File.read('gate') : deep.call(n - 1) }
+      run ->(env) { deep.call(2000); [200, {}, []] }
+    RUBY
     front.gate("gate")
     id = front.ask
     text = backtraces(front, id) { |answer| answer.include?("config.ru") }

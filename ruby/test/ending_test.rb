@@ -75,16 +75,17 @@ class EndingTest < WorkerTest
 
   # --- processes the app starts ---
 
+  # Prints the descriptors that a process was born with, and the mask of the signals it ignores.
+  SCRIPT = <<~'RUBY'
+    puts Dir.children("/proc/self/fd").map(&:to_i).sort.inspect
+    puts File.read("/proc/self/status")[/SigIgn:\s*(\h+)/, 1]
+  RUBY
+
   def test_processes_of_the_app_inherit_no_descriptor_and_no_ignored_signal
-    front = serve(<<~RUBY)
-      run(lambda do |env|
-        script = 'puts Dir.children("/proc/self/fd").map(&:to_i).sort.inspect, File.read("/proc/self/status")[/SigIgn:\\s*(\\h+)/, 1]'
-        [200, {}, [IO.popen([RbConfig.ruby, "--disable-gems", "-e", script], close_others: false, &:read)]]
-      end)
-    RUBY
+    command = [RbConfig.ruby, "--disable-gems", "-e", SCRIPT]
+    front = serve("run ->(env) { [200, {}, [IO.popen(#{command.inspect}, close_others: false, &:read)]] }")
     descriptors, ignored = front.get.body.lines
-    plain = IO.popen([RbConfig.ruby, "--disable-gems", "-e", 'puts Dir.children("/proc/self/fd").map(&:to_i).sort.inspect'], &:read)
-    assert_equal plain, descriptors
+    assert_equal IO.popen(command, &:gets), descriptors
     signals = %w[INT HUP USR1 USR2 TERM].map { |name| 1 << (Signal.list[name] - 1) }.sum
     assert_equal 0, ignored.to_i(16) & signals
   end

@@ -44,7 +44,9 @@ class HooksTest < WorkerTest
     front = serve("$fail = true\n" + ORDER + "run ->(env) { ANSWER[env, Body.new] }")
     assert_equal %i[head end free], front.get.names
     assert_equal EXPECTED, order(front)
-    ["in close", "in reply", "in finished"].each { |message| assert_match(/ERROR RuntimeError: #{message} \(GET \/\)/, front.log) }
+    ["in close", "in reply", "in finished"].each do |message|
+      assert_match(%r{ERROR RuntimeError: #{message} \(GET /\)}, front.log)
+    end
   end
 
   def test_hooks_of_an_array_response_keep_its_thread_busy
@@ -110,6 +112,11 @@ class HooksTest < WorkerTest
     RUBY
     [200, 99].each { |status| assert_equal 500, front.get("/?#{status}").status }
     assert_equal "xx", File.read(File.join(front.directory, "closed"))
+  end
+
+  def test_a_hook_that_ends_its_thread_still_frees_it_for_the_front
+    front = serve('run ->(env) { env["rack.after_reply"] << -> { Thread.exit }; [200, {}, ["ok"]] }')
+    3.times { assert_equal %i[response free], front.get.names }
   end
 
   # --- early hints ---

@@ -7,8 +7,8 @@ require_relative "../lib/serval/input"
 # NullInput does what an empty StringIO does.
 class InputTest < Minitest::Test
   CALLS = [
-    [:read], [:read, nil], [:read, 0], [:read, 5], [:gets], [:gets, "x"], [:rewind], [:pos], [:tell], [:size], [:eof?], [:eof],
-    [:seek, 0], [:closed?], [:sync], [:length], [:binmode]
+    [:read], [:read, nil], [:read, 0], [:read, 5], [:gets], [:gets, "x"], [:rewind], [:pos], [:tell], [:size], [:eof?],
+    [:eof], [:seek, 0], [:closed?], [:sync], [:length], [:binmode]
   ].freeze
 
   CALLS.each do |name, *arguments|

@@ -46,7 +46,8 @@ class RequestsTest < Minitest::Test
       Thread.new { 40.times { |n| assert @requests.write(frame(i, n.chr * (n * 1000))) } }
     end
     reader = Serval::Requests.new(@front)
-    seen = Array.new(320) { reader.next.unpack("x4x2x2Nx4a*") }.group_by(&:first).transform_values { |all| all.map(&:last) }
+    seen = Hash.new { |bodies, id| bodies[id] = [] }
+    320.times { reader.next.unpack("x8Nx4a*").then { |id, body| seen[id] << body } }
     writers.each(&:join)
     8.times { |i| assert_equal Array.new(40) { |n| n.chr * (n * 1000) }, seen[i] }
   end

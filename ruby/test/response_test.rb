@@ -56,8 +56,8 @@ class ResponseTest < WorkerTest
   end
 
   def test_parts_of_all_encodings_go_out_by_bytes
-    front = answer('[200, { "x-name" => "J\u00fcrgen", "x-raw" => "\xff\xfe".b }, ["\u00e9", "\xff".b, "\u00e9".encode("UTF-16LE")]]')
-    response = front.get
+    headers = '{ "x-name" => "J\u00fcrgen", "x-raw" => "\xff\xfe".b }'
+    response = answer("[200, #{headers}, " + '["\u00e9", "\xff".b, "\u00e9".encode("UTF-16LE")]]').get
     assert_equal "\xc3\xa9\xff\xe9\x00".b, response.body
     assert_equal({ "x-name" => "J\xc3\xbcrgen".b, "x-raw" => "\xff\xfe".b }, response.headers)
   end
@@ -139,7 +139,7 @@ class ResponseTest < WorkerTest
   end
 
   def test_each_part_arrives_before_the_next_one_is_asked_for
-    front = serve(EACH + "run ->(env) { [200, {}, Parts.new('0', -> { File.read('gate') }, -> { File.read('gate') })] }")
+    front = serve(EACH + "run ->(env) { [200, {}, Parts.new('0', *[-> { File.read('gate') }] * 2)] }")
     front.gate("gate")
     front.ask
     assert_equal [:head, "0"], front.frame.then { |frame| [frame.name, frame.body] }
@@ -218,7 +218,9 @@ class ResponseTest < WorkerTest
   end
 
   def test_events_get_their_head_and_a_stream_before_the_first_one_is_there
-    front = serve(EACH + 'run ->(env) { [200, { "content-type" => "text/event-stream" }, Parts.new(-> { File.read("gate") })] }')
+    front = serve(EACH + <<~RUBY)
+      run ->(env) { [200, { "content-type" => "text/event-stream" }, Parts.new(-> { File.read("gate") })] }
+    RUBY
     front.gate("gate")
     front.ask
     assert_equal [:head, ""], front.frame.then { |frame| [frame.name, frame.body] }
@@ -265,8 +267,8 @@ class ResponseTest < WorkerTest
   # --- files ---
 
   def test_a_body_with_a_path_is_sent_as_a_file
-    front = answer('[200, { "content-type" => "text/plain" }, File.open("big.txt")]', files: { "big.txt" => "x" * 300_000 })
-    response = front.get
+    files = { "big.txt" => "x" * 300_000 }
+    response = answer('[200, { "content-type" => "text/plain" }, File.open("big.txt")]', files: files).get
     assert_equal %i[file free], response.names # the app's File wants to be closed
     assert_equal "text/plain", response.headers["content-type"]
     assert_equal 300_000, response.body.bytesize

@@ -11,15 +11,17 @@ class WireTest < WorkerTest
   # The frames of a golden file, as hashes with the bytes under "hex".
   def self.golden(name)
     File.read(File.join(__dir__, "golden", name)).split("\n\n").map do |block|
-      block.lines(chomp: true).reject { |line| line.start_with?("#") }.each_with_object({ "hex" => "".b }) do |line, fields|
-        key, value = line.split(": ", 2)
-        case key
-        when "hex" then fields["hex"] << [value.delete(" ")].pack("H*")
-        when "head", "body" then fields[key] = value.undump.b
-        when "type" then fields["type"], fields["name"] = value.split
-        else fields[key] = Integer(value)
-        end
-      end
+      lines = block.lines(chomp: true).reject { |line| line.start_with?("#") }
+      lines.each_with_object({ "hex" => "".b }) { |line, fields| read(fields, *line.split(": ", 2)) }
+    end
+  end
+
+  def self.read(fields, key, value)
+    case key
+    when "hex" then fields["hex"] << [value.delete(" ")].pack("H*")
+    when "head", "body" then fields[key] = value.undump.b
+    when "type" then fields["type"], fields["name"] = value.split
+    else fields[key] = Integer(value)
     end
   end
 
@@ -29,7 +31,8 @@ class WireTest < WorkerTest
     FRAMES.each do |golden|
       type = Wire.const_get(NAMES.fetch(golden["name"], golden["name"]))
       assert_equal golden["type"].to_i, type
-      frame = Wire.frame(type, golden["id"], code: golden["code"], flags: golden["flags"], head: golden["head"], body: golden["body"])
+      fields = %w[code flags head body].to_h { |key| [key.to_sym, golden[key]] }
+      frame = Wire.frame(type, golden["id"], **fields)
       assert_equal golden["hex"], frame
       assert_equal Encoding::BINARY, frame.encoding
     end

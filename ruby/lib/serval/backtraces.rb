@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "failure"
+
 module Serval
   # What the threads of a worker are doing, for the log of a front that lost patience with one.
   module Backtraces
@@ -10,8 +12,8 @@ module Serval
       running = crew.running(id)
       return running.map { |member| of_member(member) }.join("\n") unless id.zero?
 
-      busy = running.map(&:thread)
-      others = Thread.list.reject { |thread| busy.include?(thread) }.map { |thread| of(thread, thread.name || "thread") }
+      others = Thread.list - running.map(&:thread)
+      others = others.map { |thread| of(thread, thread.name || "thread") }
       (running.map { |member| of_member(member) } + others).join("\n")
     end
 
@@ -22,7 +24,7 @@ module Serval
     end
 
     def of(thread, title)
-      "#{title}\n#{(thread.backtrace || []).map { |line| "    #{line}\n" }.join}"
+      "#{title}\n#{(thread.backtrace || []).map { |line| "    #{Failure.utf8(line)}\n" }.join}"
     end
   end
 end

@@ -28,7 +28,7 @@ module Serval
     end
 
     def load_app(settings)
-      $LOAD_PATH.unshift(*settings.include)
+      $LOAD_PATH.unshift(*settings.load_path)
       set_up_bundle(settings.bundle_gemfile)
       # Not earlier: Bundler may replace the process to switch to the version the lockfile names.
       [REQUESTS, CONTROL, *WAKE].each { |number| IO.for_fd(number, autoclose: false).close_on_exec = true }

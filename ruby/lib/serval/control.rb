@@ -18,13 +18,13 @@ module Serval
     end
 
     def listen
-      Thread.new do
-        Thread.current.name = "serval control"
+      thread = Thread.new do
         receive while true
       rescue Exception => e # rubocop:disable Lint/RescueException -- a worker that hears nothing is of no use
         Log.error(Failure.describe(e))
         exit!(1)
       end
+      thread.name = "serval control"
     end
 
     def ready(facts)

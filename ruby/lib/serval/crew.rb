@@ -115,12 +115,12 @@ module Serval
 
       def start
         @thread = Thread.new do
-          Thread.current.name = @name
           @crew.work(self)
         ensure
           @exchange = nil
           start unless @crew.dismissed?
         end
+        @thread.name = @name
       end
 
       def join

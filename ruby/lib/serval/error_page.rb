@@ -52,11 +52,11 @@ module Serval
     end
 
     def request_line(env)
-      "#{env["REQUEST_METHOD"]} #{env["REQUEST_URI"] || env["PATH_INFO"]}"
+      "#{env["REQUEST_METHOD"]} #{Failure.utf8((env["REQUEST_URI"] || env["PATH_INFO"]).to_s)}"
     end
 
     def escape(text)
-      text.dup.force_encoding(Encoding::UTF_8).scrub.gsub(/[&<>"']/, ESCAPES)
+      text.gsub(/[&<>"']/, ESCAPES)
     end
   end
 end

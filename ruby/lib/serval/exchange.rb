@@ -75,9 +75,9 @@ module Serval
       @busy ? Wire::BUSY : 0
     end
 
-    # "GET /path"
+    # "GET /path", fit for a line of a log.
     def title
-      "#{@env["REQUEST_METHOD"]} #{@env["PATH_INFO"]}"
+      "#{@env["REQUEST_METHOD"]} #{Failure.utf8(@env["PATH_INFO"].to_s)}".gsub(/[[:cntrl:]]/, "?")
     end
 
     private
@@ -113,6 +113,7 @@ module Serval
       attempt { @body.close if @body.respond_to?(:close) }
       attempt { @input&.close }
       run_hooks
+    ensure
       @runtime.requests.write(Wire.frame(Wire::FREE, @id)) if @busy
     end
 

@@ -5,10 +5,6 @@ module Serval
   module Failure
     RUNTIME = "#{__dir__}/"
 
-    # Everything an app may raise that must not end its thread. SystemExit and Interrupt are in it on purpose: a
-    # request that calls `exit` gets a 500, the other requests of the worker go on.
-    ANY = Exception
-
     module_function
 
     # "RuntimeError: no such thing"
@@ -29,13 +25,19 @@ module Serval
     # Backtrace without the runtime's own frames at its outer end: they are the same every time.
     def backtrace(error)
       frames = error.backtrace || []
-      frames.take(frames.size - frames.reverse.take_while { |frame| frame.start_with?(RUNTIME) }.size)
+      frames = frames.take(frames.size - frames.reverse.take_while { |frame| frame.start_with?(RUNTIME) }.size)
+      frames.map { |frame| utf8(frame) }
+    end
+
+    # Paths, messages and sources may be in any encoding, and two of them in one string an error: UTF-8 it is.
+    def utf8(text)
+      text.dup.force_encoding(Encoding::UTF_8).scrub
     end
 
     # A message in UTF-8 whatever the app put into it, without the colours that some terminals would get.
     def message_of(error)
       text = error.respond_to?(:detailed_message) ? detailed(error) : error.message
-      text.to_s.dup.force_encoding(Encoding::UTF_8).scrub
+      utf8(text.to_s)
     rescue StandardError => e
       "(its message could not be read: #{e.class})"
     end

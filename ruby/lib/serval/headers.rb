@@ -8,8 +8,8 @@ module Serval
 
     module_function
 
-    # The usual headers are a Hash of Strings: flatten and pack do all of it in C. nil when something in them is not (an
-    # Array of values, an Integer, a NUL that would shift names against values): those take the careful way.
+    # The usual headers are a Hash of Strings: flatten and pack do all of it in C. nil when something in them is not
+    # (an Array of values, an Integer, a NUL that would shift names against values): those take the careful way.
     def encode(headers)
       pack(headers.flatten) if Hash === headers
     rescue TypeError
@@ -24,7 +24,7 @@ module Serval
         name = name.to_s.b
         strings << name << (String === value ? value : text(value)) unless name.start_with?("rack.")
       end
-      pack(strings) || pack(strings.each_slice(2).reject { |pair| pair.any? { |string| string.b.include?("\0") } }.flatten)
+      pack(strings) || pack(without_nuls(strings))
     end
 
     # The value of a header, whatever the case of its name; nil if there is none.
@@ -37,6 +37,10 @@ module Serval
     def pack(strings)
       block = strings.pack(FORMATS[strings.size] || "Z*" * strings.size)
       block if block.count("\0") == strings.size
+    end
+
+    def without_nuls(strings)
+      strings.each_slice(2).reject { |pair| pair.any? { |string| string.b.include?("\0") } }.flatten
     end
 
     # Rack 3 lists several values in an Array, Rack 2 separates them by newlines: so does the wire.

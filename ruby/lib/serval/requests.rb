@@ -23,7 +23,8 @@ module Serval
       @reading
     end
 
-    # The bytes of the next frame, nil at the end of file. They may be those of the read buffer: good until the next call.
+    # The bytes of the next frame, nil at the end of file. They may be those of the read buffer: good until the next
+    # call.
     def next
       until (length = length_of_next)
         return unless fill

@@ -31,18 +31,20 @@ module Serval
       body = parts.size == 1 && String === parts[0] ? parts[0] : join(parts)
       return send_long(exchange, status, headers, head, parts) if body.nil? || body.bytesize > Wire::LONGEST_IN_FRAMES
 
+      # Wire.frame spelt out: its keywords would cost a quarter of a microsecond in each request.
       size = head.bytesize
-      @requests.write([12 + size + body.bytesize, Wire::RESPONSE, exchange.last_flags, status, exchange.id, size, head, body]
-        .pack(Wire::FRAME))
+      length = Wire::PREFIX_SIZE - 4 + size + body.bytesize
+      flags = exchange.last_flags
+      @requests.write([length, Wire::RESPONSE, flags, status, exchange.id, size, head, body].pack(Wire::FRAME))
     end
 
     # Rack 2 apps may answer "200". -1 is how apps for Thin ask to answer later, through env["async.callback"].
     def check_status(status)
       number = status.respond_to?(:to_i) ? status.to_i : 0
-      raise TypeError, "the app answered -1 for later, but async.callback is not supported: hijack instead" if number == -1
-      raise TypeError, "the app's status, #{status.inspect}, is no number from 100 to 999" unless number.between?(100, 999)
+      return number if number.between?(100, 999)
 
-      number
+      raise TypeError, "the app's status, #{status.inspect}, is no number from 100 to 999" unless number == -1
+      raise TypeError, "the app's status, -1, means later, but async.callback is not supported: use rack.hijack"
     end
 
     # For headers that are not all strings. One of them may be the app's wish to take the connection.

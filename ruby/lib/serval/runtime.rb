@@ -46,8 +46,8 @@ module Serval
 
     private
 
-    # A thread that waits for one of these sits in read(2): a byte in the pipe wakes one sleeper, where poll(2) would wake
-    # them all, and the leader needs one system call where it would need three.
+    # A thread that waits for one of these sits in read(2): a byte in the pipe wakes one sleeper, where poll(2) would
+    # wake them all, and the leader needs one system call where it would need three.
     def blocking(io)
       io.fcntl(Fcntl::F_SETFL, io.fcntl(Fcntl::F_GETFL) & ~Fcntl::O_NONBLOCK)
       io

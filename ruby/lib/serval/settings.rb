@@ -43,7 +43,7 @@ module Serval
     end
 
     # Directories for the front of $LOAD_PATH, in order.
-    def include
+    def load_path
       @values.fetch("include", "").split(":")
     end
 

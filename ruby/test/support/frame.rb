@@ -27,7 +27,8 @@ class Frame
   ABORT = 4
 
   def self.bytes(type, id, code: 0, flags: 0, head: "", body: "")
-    [12 + head.bytesize + body.bytesize, NAMES.key(type), flags, code, id, head.bytesize].pack("NCCnNN") + head.b + body.b
+    length = 12 + head.bytesize + body.bytesize
+    [length, NAMES.key(type), flags, code, id, head.bytesize].pack("NCCnNN") + head.b + body.b
   end
 
   # Takes the first frame off +buffer+, nil if it is not all there.

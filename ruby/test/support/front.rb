@@ -64,11 +64,12 @@ class Front
 
   # The bytes of such a request.
   def request(id, path, method: "GET", body: "", flags: 0, **env)
-    path, query = path.split("?", 2)
+    path, query = path.b.split("?", 2)
     pairs = {
       "REQUEST_METHOD" => method, "REQUEST_URI" => [path, query].compact.join("?"), "PATH_INFO" => path,
       "QUERY_STRING" => query.to_s, "SERVER_PROTOCOL" => "HTTP/1.1", "SERVER_NAME" => "localhost",
-      "SERVER_PORT" => "9292", "REMOTE_ADDR" => "127.0.0.1", "rack.url_scheme" => "http", "HTTP_HOST" => "localhost:9292"
+      "SERVER_PORT" => "9292", "REMOTE_ADDR" => "127.0.0.1", "rack.url_scheme" => "http",
+      "HTTP_HOST" => "localhost:9292"
     }.merge(env.transform_keys(&:to_s))
     Frame.bytes(:request, id, flags: flags, head: pairs.flatten.map { |word| "#{word}\0".b }.join, body: body)
   end
@@ -195,7 +196,8 @@ class Front
     @requests, requests = UNIXSocket.pair
     @control, control = UNIXSocket.pair(:SEQPACKET)
     wake, @wake = IO.pipe
-    env = { "SERVAL_WORKER" => settings.map { |key, value| "#{key}=#{value}" }.join("\n"), "RACK_ENV" => "test" }.merge(env)
+    settings = settings.map { |key, value| "#{key}=#{value}" }.join("\n")
+    env = { "SERVAL_WORKER" => settings, "RACK_ENV" => "test" }.merge(env)
     @pid = Process.spawn(env, RbConfig.ruby, *ruby, WORKER, 3 => requests, 4 => control, 5 => wake, 6 => @wake,
                          :chdir => @directory, %i[out err] => @log)
     [requests, control, wake].each(&:close)

@@ -146,6 +146,7 @@ func (w *work) dropBody(n int) {
 
 // bodyFailed answers for a body that did not arrive.
 func (c *conn) bodyFailed(err error) {
+	c.work.body.reset()
 	var refused *http1.Error
 	switch {
 	case errors.As(err, &refused):

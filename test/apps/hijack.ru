@@ -2,8 +2,8 @@
 # frozen_string_literal: true
 
 # Echoes lines until "bye" or the end, then closes. A client that went away is no error.
-echo = lambda do |io|
-  io.write("ready\n")
+echo = lambda do |io, head = ""|
+  io.write("#{head}ready\n")
   while (line = io.gets)
     break if line.chomp == "bye"
 
@@ -14,7 +14,7 @@ rescue SystemCallError, IOError
 ensure
   io.close
 end
-in_a_thread = ->(io) { Thread.new { echo.call(io) } }
+in_a_thread = ->(io, head = "") { Thread.new { echo.call(io, head) } }
 
 full_head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n"
 ignored = [500, { "content-type" => "text/plain" }, ["nobody may see this\n"]].freeze
@@ -23,32 +23,30 @@ plain = { "content-type" => "text/plain" }.freeze
 routes = {
   "/" => ->(env) { [200, plain.dup, ["rack.hijack? is #{env['rack.hijack?'].inspect}\n"]] },
   "/full" => lambda do |env|
-    io = env["rack.hijack"].call
-    io.write(full_head)
-    in_a_thread.call(io)
+    in_a_thread.call(env["rack.hijack"].call, full_head)
     ignored
   end,
   "/full-io" => lambda do |env| # by the key older apps read
     env["rack.hijack"].call
-    env["rack.hijack_io"].write(full_head)
-    in_a_thread.call(env["rack.hijack_io"])
+    in_a_thread.call(env["rack.hijack_io"], full_head)
     ignored
   end,
   "/full-here" => lambda do |env| # on the request's own thread
-    io = env["rack.hijack"].call
-    io.write(full_head)
-    echo.call(io)
+    echo.call(env["rack.hijack"].call, full_head)
     ignored
   end,
   "/full-after-body" => lambda do |env| # the body first, then the socket, with what the client sent behind the body
     body = env["rack.input"].read
-    io = env["rack.hijack"].call
-    io.write("#{full_head}body: #{body}\n")
-    in_a_thread.call(io)
+    in_a_thread.call(env["rack.hijack"].call, "#{full_head}body: #{body}\n")
     ignored
   end,
   "/full-then-raise" => lambda do |env|
-    env["rack.hijack"].call.tap { |io| io.write("#{full_head}before the error\n") }.close
+    io = env["rack.hijack"].call
+    begin
+      io.write("#{full_head}before the error\n")
+    ensure
+      io.close
+    end
     raise "after a hijack"
   end,
   "/partial" => ->(_env) { [200, plain.merge("rack.hijack" => in_a_thread), []] },

@@ -312,16 +312,14 @@ func checkSeen(t *testing.T, s *testkit.Server, c witness, row map[string]string
 		c.End()
 	default:
 		r, err := c.TryResponse("GET")
+		for r != nil && r.Status == 103 {
+			r, err = c.TryResponse("GET")
+		}
 		if cut := row["connection"] == "cut"; cut != (err != nil) {
 			t.Errorf("the connection was cut: %v, %+v", err, r)
 		}
 		if status := regexp.MustCompile(`^\d+`).FindString(seen); r != nil && status != "" && status != fmt.Sprint(r.Status) {
 			t.Errorf("got %+v", r)
-		}
-		for _, text := range codes(seen) {
-			if !strings.Contains(strings.ToLower(c.read.text.String()), strings.ToLower(text)) {
-				t.Errorf("the client does not see %q, but\n%s", text, c.read.text.String())
-			}
 		}
 	}
 	switch row["connection"] {
@@ -329,7 +327,14 @@ func checkSeen(t *testing.T, s *testkit.Server, c witness, row map[string]string
 		c.Send(testkit.Request("GET", "/", ""))
 		c.Response("GET")
 	case "closed":
-		c.End()
+		if rest, err := c.Rest(); err != nil || rest != "" && !strings.Contains(seen, "101") {
+			t.Errorf("instead of the connection's end came %q, %v", rest, err)
+		}
+	}
+	for _, text := range codes(seen) {
+		if !strings.Contains(strings.ToLower(c.read.text.String()), strings.ToLower(text)) {
+			t.Errorf("the client does not see %q, but\n%s", text, c.read.text.String())
+		}
 	}
 	for _, line := range codes(row["you read"]) {
 		pattern := regexp.MustCompile("(?m)^(\\[\\d+\\] )?(TIME )?" + strings.ReplaceAll(regexp.QuoteMeta(line), "…", ".*"))

@@ -1,0 +1,134 @@
+package test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"serval/internal/testkit"
+)
+
+// envLister is an app that lists its env: key, class and value, a line each.
+const envLister = `run ->(env) { [200, {}, env.map { |key, value| "#{key}\t#{value.class}\t#{value.inspect}\n" }] }`
+
+func TestTheEnvIsAsThePageSays(t *testing.T) {
+	t.Parallel()
+	p := readPage(t, "docs/reference/env.md")
+	s := startApp(t, envLister, "-w", "2", "--early-hints")
+	c := s.Dial()
+	for _, b := range p.blocks() {
+		if b.lang == "http" {
+			c.Send(strings.ReplaceAll(b.text, "\n", "\r\n"))
+		}
+	}
+	have := map[string][]string{} // class and value by key
+	for line := range strings.Lines(c.Response("POST").Body) {
+		field := strings.SplitN(strings.TrimSuffix(line, "\n"), "\t", 3)
+		have[field[0]] = field[1:]
+	}
+	told := map[string]bool{}
+	for _, row := range p.rows() {
+		want := code(t, row["in the example"])
+		for _, key := range codes(row["key"]) {
+			told[key] = true
+			if value := have[key]; !slices.Contains(value, want) {
+				t.Errorf("%s is a %q, the page says %s", key, value, want)
+			}
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(have)) {
+		if !told[key] {
+			t.Errorf("the page does not tell of %s: %q", key, have[key])
+		}
+	}
+}
+
+func TestResponsesAreAsThePageSays(t *testing.T) {
+	t.Parallel()
+	rows := readPage(t, "docs/reference/responses.md").rows()
+	s := startAnswers(t, rows, "--early-hints")
+	for i, row := range rows {
+		t.Run(row["the app answers"], func(t *testing.T) {
+			checkSeen(t, s, sent(t, s, testkit.Request("GET", fmt.Sprintf("/%d", i), "")), row)
+		})
+	}
+}
+
+// logMarks are the methods of logs.Log, with what their lines begin with.
+var logMarks = map[string]string{"Line": "", "Event": "* ", "Detail": "- ", "Warn": "! ", "Error": "ERROR: ", "complain": "! ", "warnOnce": "! "}
+
+// logLines returns the lines that the code can log, with … for what varies.
+func logLines(t *testing.T) (lines []string) {
+	t.Helper()
+	verb := regexp.MustCompile(`(%[^a-z%]*[a-z])+`)
+	files, err := filepath.Glob(filepath.Join(testkit.Root(t), "internal/*/*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") || filepath.Base(filepath.Dir(file)) == "testkit" {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			mark, format := logCall(n)
+			if line, _, _ := strings.Cut(verb.ReplaceAllString(format, "…"), "\n"); line != "" && line != "…" {
+				lines = append(lines, mark+line)
+			}
+			return true
+		})
+	}
+	return lines
+}
+
+// logCall returns what the line of a call that logs begins with, and its format.
+func logCall(n ast.Node) (mark, format string) {
+	call, ok := n.(*ast.CallExpr)
+	if !ok {
+		return "", ""
+	}
+	method, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok {
+		return "", ""
+	}
+	mark, logs := logMarks[method.Sel.Name]
+	for _, arg := range call.Args {
+		if text, ok := arg.(*ast.BasicLit); ok && logs && text.Kind == token.STRING && strings.Contains(text.Value, " ") {
+			format, _ = strconv.Unquote(text.Value)
+			return mark, format
+		}
+	}
+	return "", ""
+}
+
+func TestThePageOnTheLogHasEveryLine(t *testing.T) {
+	want := logLines(t)
+	if len(want) < 25 {
+		t.Fatalf("only %d lines were found in the code: %q", len(want), want)
+	}
+	var told []string
+	for _, row := range readPage(t, "docs/reference/log.md").rows() {
+		told = append(told, codes(row["line"])...)
+	}
+	for _, line := range want {
+		if !slices.Contains(told, line) {
+			t.Errorf("the page leaves out\n| `%s` |", line)
+		}
+	}
+	for _, line := range told {
+		if !slices.Contains(want, line) {
+			t.Errorf("no code logs %q", line)
+		}
+	}
+}

@@ -48,7 +48,7 @@ func (s *sender) flush() {
 	for !s.busy && len(s.out) > 0 {
 		s.busy = true
 		buf := s.out
-		s.out = s.spare[:0]
+		s.out, s.spare = s.spare[:0], nil
 		s.mu.Unlock()
 
 		n, err := s.try(buf)

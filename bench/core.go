@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // cell is one measurement of core: one server under one load with so many connections, in one round.
@@ -13,8 +14,18 @@ type cell struct {
 	Connections int    `json:"connections"`
 	Server      string `json:"server"`
 	Round       int    `json:"round"`
+	CPU         cpu    `json:"cpu_us_per_request"`
 	result
 }
+
+// cpu is the CPU time that a request took, in microseconds. Unlike the throughput it hardly depends on what else the
+// machine does.
+type cpu struct {
+	Front   float64 `json:"front"`
+	Workers float64 `json:"workers"`
+}
+
+func (c cpu) sum() float64 { return c.Front + c.Workers }
 
 // core measures all servers under all loads. In each round the servers take turns under each load, so that what the
 // machine does besides falls on all of them.
@@ -55,13 +66,13 @@ func (b *bench) measure(ctx context.Context, l load, name string) ([]cell, []str
 	var cells []cell
 	for _, connections := range b.Connections {
 		w := b.wrk(srv, l, connections)
-		r, err := b.warmThenRun(ctx, w)
+		r, used, err := b.warmThenRun(ctx, srv, w)
 		if err != nil {
 			return nil, nil, err
 		}
-		b.logf("%-8s %4d connections  %-8s %9s requests/s  p50 %s  p99 %s  failures %d", l.name, connections, name, whole(r.Rate),
-			shortTime(r.P50), shortTime(r.P99), r.Failures.sum())
-		cells = append(cells, cell{Load: l.name, Connections: connections, Server: name, result: r})
+		b.logf("%-8s %4d connections  %-8s %9s requests/s  p50 %s  p99 %s  %s µs CPU  failures %d", l.name, connections, name, whole(r.Rate),
+			shortTime(r.P50), shortTime(r.P99), whole(used.sum()), r.Failures.sum())
+		cells = append(cells, cell{Load: l.name, Connections: connections, Server: name, CPU: used, result: r})
 	}
 	return cells, []string{srv.command, b.wrkCommand(l, b.Connections...)}, nil
 }
@@ -81,20 +92,25 @@ func (b *bench) wrkCommand(l load, connections ...int) string {
 	return command
 }
 
-// warmThenRun throws the first seconds away: Ruby's caches fill and connections get their buffers.
-func (b *bench) warmThenRun(ctx context.Context, w wrk) (result, error) {
+// warmThenRun runs wrk twice and throws the first seconds away: Ruby's caches fill and connections get their buffers.
+func (b *bench) warmThenRun(ctx context.Context, srv *server, w wrk) (result, cpu, error) {
 	warm := w
 	warm.seconds = b.Warmup
 	if _, err := warm.run(ctx); err != nil {
-		return result{}, err
+		return result{}, cpu{}, err
 	}
-	return w.run(ctx)
+	workers := descendants(srv.front())
+	front, rest := cpuTime(srv.front()), cpuTime(workers...)
+	r, err := w.run(ctx)
+	perRequest := func(used time.Duration) float64 { return ratio(float64(used.Microseconds()), float64(r.Requests)) }
+	return r, cpu{perRequest(cpuTime(srv.front()) - front), perRequest(cpuTime(workers...) - rest)}, err
 }
 
 // group is all rounds of one load, number of connections and server.
 type group struct {
 	rate     spread
 	p50, p99 float64
+	cpu      cpu
 	failures failures
 }
 
@@ -109,6 +125,10 @@ func groupOf(cells []cell, load string, connections int, server string) group {
 		rate: spreadOf(each(rounds, func(c cell) float64 { return c.Rate })),
 		p50:  median(each(rounds, func(c cell) float64 { return c.P50 })),
 		p99:  median(each(rounds, func(c cell) float64 { return c.P99 })),
+		cpu: cpu{
+			Front:   median(each(rounds, func(c cell) float64 { return c.CPU.Front })),
+			Workers: median(each(rounds, func(c cell) float64 { return c.CPU.Workers })),
+		},
 	}
 	for _, c := range rounds {
 		g.failures = g.failures.plus(c.Failures)
@@ -130,7 +150,7 @@ func coreTables(cells []cell, o Options) []table {
 		l := loadNamed(name)
 		tables = append(tables, rateTable(cells, o, l))
 	}
-	return append(tables, latencyTable(cells, o), failureTable(cells, o))
+	return append(tables, latencyTable(cells, o), cpuTable(cells, o), failureTable(cells, o))
 }
 
 // rateTable shows the throughput under one load.
@@ -159,14 +179,26 @@ func rateRatio(cells []cell, load string, connections int, rival string) float64
 
 // latencyTable shows how long half and how long 99 % of the requests took at most.
 func latencyTable(cells []cell, o Options) table {
-	t := table{title: "Latency", notes: []string{"p50 / p99, medians of the rounds, as wrk saw it."},
-		head: append([]string{"load, connections"}, o.Servers...)}
+	return groupTable(cells, o, "Latency", "p50 / p99, medians of the rounds, as wrk saw it.", func(g group) string {
+		return shortTime(g.p50) + " / " + shortTime(g.p99)
+	})
+}
+
+// cpuTable shows what a request costs.
+func cpuTable(cells []cell, o Options) table {
+	note := "Microseconds of CPU for a request, in the front + in the workers; medians of the rounds. Serval's front speaks HTTP; the front of the others is their " +
+		"master, which serves nothing."
+	return groupTable(cells, o, "CPU", note, func(g group) string { return whole(g.cpu.Front) + " + " + whole(g.cpu.Workers) })
+}
+
+// groupTable shows something about every load, number of connections and server.
+func groupTable(cells []cell, o Options, title, note string, show func(group) string) table {
+	t := table{title: title, notes: []string{note}, head: append([]string{"load, connections"}, o.Servers...)}
 	for _, name := range o.Loads {
 		for _, connections := range o.Connections {
 			row := []string{fmt.Sprintf("%s, %d", name, connections)}
 			for _, server := range o.Servers {
-				g := groupOf(cells, name, connections, server)
-				row = append(row, shortTime(g.p50)+" / "+shortTime(g.p99))
+				row = append(row, show(groupOf(cells, name, connections, server)))
 			}
 			t.rows = append(t.rows, row)
 		}
@@ -198,8 +230,7 @@ func coreWords(cells []cell, o Options) []string {
 	for _, rival := range o.rivals() {
 		for _, name := range o.Loads {
 			ratios := each(o.Connections, func(n int) float64 { return rateRatio(cells, name, n, rival) })
-			words = append(words, fmt.Sprintf("%s: serval answered %s to %s times as many requests as %s.", name,
-				twoDecimals(slices.Min(ratios)), twoDecimals(slices.Max(ratios)), rival))
+			words = append(words, fmt.Sprintf("%s: serval answered %s times as many requests as %s.", name, fromTo(ratios), rival))
 		}
 	}
 	for _, server := range o.Servers {
@@ -214,6 +245,15 @@ func coreWords(cells []cell, o Options) []string {
 		}
 	}
 	return words
+}
+
+// fromTo writes the least and the most of some ratios, once if they look the same.
+func fromTo(ratios []float64) string {
+	least, most := twoDecimals(slices.Min(ratios)), twoDecimals(slices.Max(ratios))
+	if least == most {
+		return least
+	}
+	return least + " to " + most
 }
 
 func coreMethod(o Options) []string {

@@ -11,8 +11,8 @@ func threeRounds() ([]cell, Options) {
 	var cells []cell
 	for round, rate := range []float64{3000, 1000, 2000} {
 		cells = append(cells,
-			cell{"hello", 16, "serval", round + 1, result{Requests: 10, Rate: rate * 2, P50: 1, P99: float64(round)}},
-			cell{"hello", 16, "puma", round + 1, result{Requests: 10, Rate: rate, P50: 2, P99: 4, Failures: failures{Timeout: round}}},
+			cell{"hello", 16, "serval", round + 1, cpu{Front: 10, Workers: rate / 100}, result{Requests: 10, Rate: rate * 2, P50: 1, P99: float64(round)}},
+			cell{"hello", 16, "puma", round + 1, cpu{Workers: 60}, result{Requests: 10, Rate: rate, P50: 2, P99: 4, Failures: failures{Timeout: round}}},
 		)
 	}
 	return cells, Options{Servers: list{"serval", "puma"}, Loads: list{"hello"}, Connections: counts{16}, Rounds: 3}
@@ -21,7 +21,7 @@ func threeRounds() ([]cell, Options) {
 func TestRoundsAreSummedUpByTheirMedian(t *testing.T) {
 	cells, _ := threeRounds()
 	got := groupOf(cells, "hello", 16, "serval")
-	want := group{rate: spread{4000, 2000, 6000}, p50: 1, p99: 1}
+	want := group{rate: spread{4000, 2000, 6000}, p50: 1, p99: 1, cpu: cpu{Front: 10, Workers: 20}}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -44,6 +44,13 @@ func TestTheRateTableComparesServalWithTheOthers(t *testing.T) {
 	}
 }
 
+func TestTheCPUTableTellsFrontAndWorkersApart(t *testing.T) {
+	cells, o := threeRounds()
+	if got, want := cpuTable(cells, o).String(), "| hello, 16 | 10 + 20 | 0 + 60 |\n"; !strings.Contains(got, want) {
+		t.Errorf("there is no line %q in\n%s", want, got)
+	}
+}
+
 func TestFailuresAreShownAndSaid(t *testing.T) {
 	cells, o := threeRounds()
 	if got, want := failureTable(cells, o).String(), "| puma | 30 | 0 | 0 | 0 | 3 | 0 |\n"; !strings.Contains(got, want) {
@@ -52,6 +59,15 @@ func TestFailuresAreShownAndSaid(t *testing.T) {
 	words := strings.Join(coreWords(cells, o), "\n")
 	if !strings.Contains(words, "puma failed to answer 3 requests well") || strings.Contains(words, "serval failed") {
 		t.Errorf("it says\n%s", words)
+	}
+}
+
+func TestRatiosAreWrittenFromTheLeastToTheMost(t *testing.T) {
+	if got, want := fromTo([]float64{2.5, 0.9, 1}), "0.90 to 2.50"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := fromTo([]float64{1.001, 1.002}), "1.00"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
@@ -79,7 +95,7 @@ func TestOneRoundOfCoreGoesWell(t *testing.T) {
 		t.Fatal(err)
 	}
 	cells := found.raw.([]cell)
-	if len(cells) != 1 || cells[0].Requests == 0 || cells[0].Failures.sum() != 0 {
+	if len(cells) != 1 || cells[0].Requests == 0 || cells[0].Failures.sum() != 0 || cells[0].CPU.Front <= 0 || cells[0].CPU.Workers <= 0 {
 		t.Errorf("measured %+v", cells)
 	}
 	if len(found.commands) != 2 {

@@ -65,7 +65,7 @@ func (b *bench) idleServer(ctx context.Context, name string) (idleRun, string, e
 	defer srv.stop()
 	run := idleRun{Server: name, Connections: b.Idle}
 	w := b.wrk(srv, l, idleLoadConnections)
-	if run.Without, err = b.repeat(ctx, w); err != nil {
+	if run.Without, err = b.repeat(ctx, srv, w); err != nil {
 		return run, "", err
 	}
 	run.Front[0], run.All[0] = srv.memory()
@@ -77,7 +77,7 @@ func (b *bench) idleServer(ctx context.Context, name string) (idleRun, string, e
 	}
 	run.Opening = time.Since(started).Seconds()
 	run.Front[1], run.All[1] = srv.memory()
-	if run.With, err = b.repeat(ctx, w); err != nil {
+	if run.With, err = b.repeat(ctx, srv, w); err != nil {
 		return run, "", err
 	}
 	run.Open = held.open()
@@ -87,10 +87,10 @@ func (b *bench) idleServer(ctx context.Context, name string) (idleRun, string, e
 }
 
 // repeat measures as often as there are rounds.
-func (b *bench) repeat(ctx context.Context, w wrk) ([]result, error) {
+func (b *bench) repeat(ctx context.Context, srv *server, w wrk) ([]result, error) {
 	var results []result
 	for range b.Rounds {
-		r, err := b.warmThenRun(ctx, w)
+		r, _, err := b.warmThenRun(ctx, srv, w)
 		if err != nil {
 			return nil, err
 		}

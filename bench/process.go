@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // descendants are the living processes that pid started, and those that they did.
@@ -40,6 +41,29 @@ func parseStat(stat string) (pid, parent int, ok bool) {
 	pid, err1 := strconv.Atoi(strings.TrimSpace(stat[:open]))
 	parent, err2 := strconv.Atoi(rest[1])
 	return pid, parent, err1 == nil && err2 == nil
+}
+
+// ticksPerSecond is the unit of CPU times in /proc/PID/stat: USER_HZ, which is 100 on every Linux that Go runs on.
+const ticksPerSecond = 100
+
+// cpuTime is what the processes have used of the CPU so far, their own time and the kernel's on their behalf.
+func cpuTime(pids ...int) time.Duration {
+	var sum time.Duration
+	for _, pid := range pids {
+		sum += parseCPUTime(read(fmt.Sprintf("/proc/%d/stat", pid)))
+	}
+	return sum
+}
+
+// parseCPUTime adds fields 14 and 15 of /proc/PID/stat, utime and stime.
+func parseCPUTime(stat string) time.Duration {
+	rest := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
+	if len(rest) < 13 {
+		return 0
+	}
+	user, _ := strconv.Atoi(rest[11])
+	system, _ := strconv.Atoi(rest[12])
+	return time.Duration(user+system) * time.Second / ticksPerSecond
 }
 
 // memory is what a process holds, in KiB.

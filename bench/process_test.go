@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"slices"
 	"testing"
+	"time"
 )
 
 func TestStatIsReadEvenIfTheNameIsStrange(t *testing.T) {
@@ -18,6 +19,20 @@ func TestStatIsReadEvenIfTheNameIsStrange(t *testing.T) {
 		pid, parent, ok := parseStat(text)
 		if pid != want[0] || parent != want[1] || ok != (want[2] == 1) {
 			t.Errorf("%q: got %d, %d, %v", text, pid, parent, ok)
+		}
+	}
+}
+
+func TestCPUTimeIsThatOfTheProcessAndOfTheKernel(t *testing.T) {
+	if got, want := parseCPUTime("12 (a) b) S 7 12 12 0 -1 4194560 800 0 2 0 150 25 9 9 20 0 1 0 8 9"), 1750*time.Millisecond; got != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if got := parseCPUTime(""); got != 0 {
+		t.Errorf("got %v for a process that is gone", got)
+	}
+	for deadline := time.Now().Add(10 * time.Second); cpuTime(os.Getpid()) < 50*time.Millisecond; {
+		if time.Now().After(deadline) {
+			t.Fatal("after ten busy seconds there are no 50 ms")
 		}
 	}
 }

@@ -251,9 +251,6 @@ func (c *conn) await() bool {
 		ahead := c.work != nil && len(c.work.in) > 0
 		c.mu.Unlock()
 		switch {
-		case give != nil:
-			c.handOver(give)
-			return false
 		case busy && ahead:
 			c.waitDone() // the next request is here: it has to wait, and so does all that follows it
 		case busy:
@@ -262,6 +259,9 @@ func (c *conn) await() bool {
 			} else if err != nil && !c.clientLeft(err) {
 				return false
 			}
+		case give != nil:
+			c.handOver(give)
+			return false
 		case end == leave:
 			return false
 		case end == linger:
@@ -280,7 +280,7 @@ func (c *conn) await() bool {
 // waitDone waits until the response is complete.
 func (c *conn) waitDone() {
 	c.mu.Lock()
-	if !c.busy || c.give != nil {
+	if !c.busy {
 		c.mu.Unlock()
 		return
 	}

@@ -404,9 +404,7 @@ func (c *conn) complete() {
 	c.work.body.reset()
 	switch {
 	case c.give != nil:
-		if c.parked {
-			c.stopReading()
-		}
+		c.stopReading()
 	case c.broken, c.ending == leave:
 		c.part(leave)
 	case c.framing.Close && c.hopeful:
@@ -440,6 +438,10 @@ func (c *conn) stopReading() {
 func (c *conn) abandon() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.give != nil {
+		c.give(nil, nil)
+		c.give = nil
+	}
 	c.broken = true
 	c.finished = true
 	c.backlog.discard()

@@ -1,9 +1,10 @@
 package main
 
 import (
-	"os/exec"
 	"strings"
 	"testing"
+
+	"serval/internal/testkit"
 )
 
 // threeRounds are figures of two servers under one load.
@@ -85,9 +86,7 @@ func TestWithoutServalNothingIsCompared(t *testing.T) {
 }
 
 func TestOneRoundOfCoreGoesWell(t *testing.T) {
-	if _, err := exec.LookPath("wrk"); err != nil {
-		t.Skip(err)
-	}
+	testkit.Need(t, "wrk")
 	b := aBench(t)
 	b.Servers, b.Loads, b.Connections = list{"serval"}, list{"post"}, counts{2}
 	found, err := b.core(t.Context())

@@ -3,20 +3,22 @@ package main
 import (
 	"context"
 	"io"
-	"os/exec"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"serval/internal/testkit"
 )
 
-// aBench measures with a Serval built from this source.
+func TestMain(m *testing.M) { os.Exit(testkit.Main(m)) }
+
+// aBench measures a Serval built from this source.
 func aBench(t *testing.T) *bench {
 	t.Helper()
-	t.Chdir("..")
-	program := filepath.Join(t.TempDir(), "serval")
-	if text, err := exec.Command("go", "build", "-o", program, "./cmd/serval").CombinedOutput(); err != nil {
-		t.Fatalf("cannot build serval: %v\n%s", err, text)
-	}
+	testkit.Need(t, "ruby")
+	program := testkit.Binary(t)
+	t.Chdir(testkit.Root(t))
 	return &bench{Options: Options{Serval: program, Workers: 2, Threads: 2, WrkThreads: 1, Seconds: 1, Warmup: 1, Rounds: 1}, log: io.Discard}
 }
 
@@ -25,9 +27,7 @@ func TestEveryServerStartsAnswersAndStops(t *testing.T) {
 	for name := range peers {
 		t.Run(name, func(t *testing.T) {
 			if name != "serval" {
-				if _, err := exec.LookPath(name); err != nil {
-					t.Skip(err)
-				}
+				testkit.Need(t, name)
 			}
 			srv, err := b.start(t.Context(), name, setup{app: "bench/apps/hello.ru", workers: 2, threads: 2, patient: true}, "/")
 			if err != nil {

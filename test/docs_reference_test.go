@@ -1,11 +1,14 @@
 package test
 
 import (
+	"flag"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"maps"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -129,6 +132,66 @@ func TestThePageOnTheLogHasEveryLine(t *testing.T) {
 	for _, line := range told {
 		if !slices.Contains(want, line) {
 			t.Errorf("no code logs %q", line)
+		}
+	}
+}
+
+var update = flag.Bool("update", false, "write the output of serval --help into docs/reference/command-line.md")
+
+func TestCLIReference(t *testing.T) {
+	help, err := exec.Command(testkit.Binary(t), "--help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := readPage(t, "docs/reference/command-line.md")
+	before, rest, _ := strings.Cut(p.text, "```text\n")
+	shown, after, found := strings.Cut(rest, "```\n")
+	switch {
+	case !found:
+		t.Errorf("%s has no block that shows the help", p.path)
+	case shown == string(help):
+	case *update:
+		text := before + "```text\n" + string(help) + "```\n" + after
+		if err := os.WriteFile(filepath.Join(testkit.Root(t), p.path), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	default:
+		t.Errorf("%s shows another help: go test ./test -run TestCLIReference -update", p.path)
+	}
+}
+
+func TestThePageOnVariablesHasThoseThatAreRead(t *testing.T) {
+	p := readPage(t, "docs/reference/environment-variables.md")
+	told := map[string]string{} // the flag by the variable
+	for _, row := range p.rows() {
+		for _, name := range codes(row["variable"]) {
+			told[name] += row["flag"]
+		}
+	}
+	settings := regexp.MustCompile(`\{\[\]string\{(.*?)\}, "(.*?)"`).FindAllStringSubmatch(readPage(t, "internal/config/settings.go").text, -1)
+	if len(settings) < 5 {
+		t.Fatalf("only these were found in the code: %q", settings)
+	}
+	for _, s := range settings {
+		want := "`--" + strings.Replace(s[2], "min-threads", "threads", 1) + "`"
+		for name := range strings.SplitSeq(s[1], ", ") {
+			if name = strings.Trim(name, `"`); !strings.HasPrefix(told[name], want) {
+				t.Errorf("%s sets %s, the page says %q", name, want, told[name])
+			}
+		}
+	}
+	for file, read := range map[string]string{
+		"internal/cli/start.go": `os.Getenv\("(\w+)"\)`, "internal/worker/runtime.go": `os.Getenv\("(\w+)"\)`,
+		"internal/config/load.go": `env\["(\w+)"\]`, "ruby/lib/serval/env.rb": `ENV.fetch\("(\w+)"`,
+	} {
+		found := regexp.MustCompile(read).FindAllStringSubmatch(readPage(t, file).text, -1)
+		if len(found) == 0 {
+			t.Errorf("%s reads no variable any more: is the page right?", file)
+		}
+		for _, name := range found {
+			if _, ok := told[name[1]]; !ok {
+				t.Errorf("%s reads %s, which the page does not name", file, name[1])
+			}
 		}
 	}
 }

@@ -26,6 +26,7 @@ type pageShell struct {
 	dir     string   // the current directory
 	bin     string   // goes first in PATH
 	swaps   []string // what a page says → what is true here: ports and directories
+	port80  string   // the port that stands for 80
 	servers []*terminal
 }
 
@@ -46,6 +47,8 @@ func newPageShell(t *testing.T) *pageShell {
 		ports[port] = freePort(t)
 		s.swaps = append(s.swaps, port, ports[port])
 	}
+	s.port80 = freePort(t)
+	s.swaps = append(s.swaps, "listen 80;", "listen 127.0.0.1:"+s.port80+";", "http://localhost/", "http://127.0.0.1:"+s.port80+"/")
 	s.dir, s.bin = filepath.Join(s.top, "work"), filepath.Join(s.top, "usr/local/bin")
 	s.mkdir("work")
 	// Pages rely on the default port, and tests must not meet on it.
@@ -137,6 +140,8 @@ func (s *pageShell) note(note string) {
 		if err := os.CopyFS(s.dir, os.DirFS(filepath.Join(testkit.Root(s.t), object))); err != nil {
 			s.t.Fatal(err)
 		}
+	case "nginx": // with what the page put into conf.d
+		s.startNginx()
 	default:
 		s.t.Fatalf("the tests do not know what to do for the note %q", note)
 	}
@@ -277,11 +282,7 @@ func matches(shown, printed, end string) bool {
 // matchedBytes is how much of printed was shown. Variable parts may differ in length, so it counts lines.
 func matchedBytes(shown, printed string) int {
 	lines := strings.Count(pagePattern(shown, "").FindString(vary(printed)), "\n")
-	end := 0
-	for range lines {
-		end += strings.IndexByte(printed[end:], '\n') + 1
-	}
-	return end
+	return len(strings.Join(strings.SplitAfter(printed, "\n")[:lines], ""))
 }
 
 func pagePattern(shown, end string) *regexp.Regexp {
@@ -307,6 +308,9 @@ var variable = []struct {
 
 func vary(text string) string {
 	text = strings.ReplaceAll(text, "\r\n", "\n")
+	if text != "" && !strings.HasSuffix(text, "\n") {
+		text += "\n" // a page cannot show that it is missing
+	}
 	for _, v := range variable {
 		text = v.pattern.ReplaceAllString(text, v.instead)
 	}

@@ -295,19 +295,29 @@ func (c *conn) waitDone() {
 // whether the connection is of use still.
 func (c *conn) clientLeft(err error) bool {
 	c.mu.Lock()
-	w, busy, streaming := c.work, c.busy, c.streaming
+	w, busy, streaming := c.work, c.busy, c.streaming && !c.finished
 	c.mu.Unlock()
 	if !busy {
 		return true // the response was completed meanwhile
 	}
-	if !errors.Is(err, io.EOF) || streaming {
-		c.srv.dispatch.Cancel(&w.req)
-	} else if !c.srv.dispatch.Withdraw(&w.req) {
+	if errors.Is(err, io.EOF) && !streaming && !c.srv.dispatch.Withdraw(&w.req) {
 		c.waitDone()
 		return true
 	}
-	c.abandon()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.breakOff()
 	return false
+}
+
+// cutOff ends the connection at once, whatever it is doing.
+func (c *conn) cutOff() {
+	c.mu.Lock()
+	if c.busy {
+		c.breakOff()
+	}
+	c.mu.Unlock()
+	c.nc.Close()
 }
 
 // hurry asks the connection to end soon, for a shutdown.

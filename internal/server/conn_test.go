@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -87,5 +88,92 @@ func TestAHijackOfAClientThatLeftIsAnswered(t *testing.T) {
 		}
 	case <-time.After(20 * time.Second):
 		t.Error("the app waits for ever")
+	}
+}
+
+// Past its deadline a shutdown waits for nobody: not for an app that never answers, whatever its client is doing.
+func TestShutdownEndsThoughTheAppNeverAnswers(t *testing.T) {
+	for name, send := range map[string]func(*client){
+		"client waits":       func(c *client) { c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n") },
+		"client pipelines":   func(c *client) { c.send(strings.Repeat("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 2)) },
+		"client half-closes": func(c *client) { c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"); c.Conn.(*net.TCPConn).CloseWrite() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			began := make(chan bool, 2)
+			a := &app{handle: func(*dispatch.Request) { began <- true }}
+			s, addr, _ := serving(t, Config{}, a)
+			send(dial(t, addr))
+			<-began
+			time.Sleep(20 * time.Millisecond) // what follows the request is noticed
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				s.Shutdown(ctx)
+			}()
+			select {
+			case <-ended:
+			case <-time.After(10 * time.Second):
+				t.Fatal("it waits for the app")
+			}
+			if a.count() == 0 {
+				t.Error("the app was not told")
+			}
+		})
+	}
+}
+
+// An app that streams but has nothing to say must not keep the connection of a client that left.
+func TestAQuietStreamEndsWithItsClient(t *testing.T) {
+	requests := make(chan *dispatch.Request, 1)
+	s, addr, _ := serving(t, Config{}, &app{handle: func(r *dispatch.Request) { requests <- r }})
+	c := dial(t, addr)
+	c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	r := <-requests
+	rest, app, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer app.Close()
+	r.Responder.Head(200, nil, []byte("first"))
+	r.Responder.Stream(rest)
+	c.Peek(1)
+	c.Close()
+	eventually(t, "the connection is forgotten", func() bool { return s.Connections() == 0 })
+	if _, err := app.Write([]byte("x")); err == nil {
+		t.Error("the app can go on writing")
+	}
+}
+
+// The response ends where the app's own chunks turn out to be none, and the client sees that it is not whole.
+func TestChunksOfTheAppThatAreNoneEndTheResponse(t *testing.T) {
+	for name, answer := range map[string]func(dispatch.Responder){
+		"in the first part": func(r dispatch.Responder) { r.Head(200, []byte("transfer-encoding\x00chunked\x00"), []byte("?")) },
+		"later": func(r dispatch.Responder) {
+			r.Head(200, []byte("transfer-encoding\x00chunked\x00"), []byte("2\r\nab\r\n"))
+			r.Chunk([]byte("?"))
+		},
+	} {
+		for _, ends := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, END %v", name, ends), func(t *testing.T) {
+				a := &app{handle: func(r *dispatch.Request) {
+					answer(r.Responder)
+					if ends {
+						r.Responder.End(true)
+					}
+				}}
+				s, addr, log := serving(t, Config{}, a)
+				c := dial(t, addr)
+				c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+				if all, _ := io.ReadAll(c.Reader); strings.Contains(string(all), "\r\n0\r\n") {
+					t.Errorf("the client takes the body for whole: %q", all)
+				}
+				eventually(t, "the connection is forgotten", func() bool { return s.Connections() == 0 })
+				if !log.has("no sequence of chunks") {
+					t.Errorf("the operator reads %q", log.lines)
+				}
+			})
+		}
 	}
 }

@@ -34,10 +34,10 @@ type response struct {
 	started time.Time
 	isHead  bool
 	minor   int
-	close   bool // the connection is to be closed afterwards
-	hopeful bool // the client would like it kept
-	stream  bool // a goroutine copies the rest of the body
-	ended   bool // the app's END came while it does
+	close   bool     // the connection is to be closed afterwards
+	hopeful bool     // the client would like it kept
+	source  *os.File // the rest of the body, while a goroutine copies it
+	ended   bool     // the app's END came while it does
 	endedOK bool
 }
 
@@ -129,6 +129,7 @@ func (c *conn) decode(data []byte) []byte {
 	if err != nil {
 		c.srv.warnOnce("chunks", "%s: the app set Transfer-Encoding: chunked, but its body is no sequence of chunks: %v; the connection was cut; this is said once", c.work.req.Line, err)
 		c.cut()
+		c.stopApp()
 		return nil
 	}
 	c.decoded = done
@@ -189,7 +190,7 @@ func (c *conn) End(ok bool) {
 	if !c.going() {
 		return
 	}
-	if c.stream {
+	if c.source != nil {
 		c.ended, c.endedOK = true, ok
 		return
 	}
@@ -199,11 +200,11 @@ func (c *conn) End(ok bool) {
 func (c *conn) Stream(rest *os.File) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.going() || c.broken {
+	if !c.going() || c.broken || c.source != nil {
 		rest.Close()
 		return
 	}
-	c.stream = true
+	c.source = rest
 	c.srv.running.Go(func() { c.copyStream(rest) })
 }
 
@@ -228,7 +229,7 @@ func (c *conn) copyStream(rest *os.File) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stream = false
+	c.source = nil
 	switch {
 	case c.finished:
 		if !c.draining {
@@ -383,7 +384,6 @@ func (c *conn) finish(ok bool) {
 // or its client would take it for whole. mu is held.
 func (c *conn) cut() {
 	c.ending = leave
-	c.finished = true
 	if c.began && !c.framing.Chunked && c.framing.Length < 0 && !c.framing.NoBody {
 		if tcp, ok := c.nc.(*net.TCPConn); ok {
 			tcp.SetLinger(0) //nolint:errcheck // a wish
@@ -432,23 +432,6 @@ func (c *conn) part(how ending) {
 
 func (c *conn) stopReading() {
 	c.nc.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // a closed connection ends the read as well
-}
-
-// abandon drops the response of a client that is gone.
-func (c *conn) abandon() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.give != nil {
-		c.give(nil, nil)
-		c.give = nil
-	}
-	c.broken = true
-	c.finished = true
-	c.backlog.discard()
-	c.wakeRoom()
-	if !c.draining && !c.stream {
-		c.complete()
-	}
 }
 
 func (c *conn) wakeRoom() {
@@ -525,13 +508,26 @@ func (c *conn) breakOff() {
 	c.broken = true
 	c.backlog.discard()
 	c.wakeRoom()
-	if !c.finished {
-		// Cancel takes the pool's lock, which is never held while a connection's is asked for.
-		c.srv.dispatch.Cancel(&c.work.req)
-		c.finished = true
-		if !c.draining && !c.stream {
-			c.complete()
-		}
+	if c.give != nil {
+		c.give(nil, nil)
+		c.give = nil
+	}
+	c.stopApp()
+}
+
+// stopApp ends a response before the app did. mu is held.
+func (c *conn) stopApp() {
+	if c.finished {
+		return
+	}
+	c.finished = true
+	// Cancel takes the pool's lock, which is never held while a connection's is asked for.
+	c.srv.dispatch.Cancel(&c.work.req)
+	if c.source != nil {
+		c.source.Close() // the app may have nothing to say for hours, but its next write fails
+	}
+	if !c.draining && c.source == nil {
+		c.complete()
 	}
 }
 
@@ -578,7 +574,7 @@ func (c *conn) drained() {
 	c.wroteAt.Store(0)
 	c.backlog.discard()
 	c.wakeRoom()
-	if c.finished && !c.stream {
+	if c.finished && c.source == nil {
 		c.complete()
 	}
 }

@@ -64,6 +64,7 @@ type Server struct {
 	mu        sync.Mutex // guards following
 	conns     map[*conn]struct{}
 	listeners []net.Listener
+	over      bool // no connection may begin any more
 	draining  atomic.Bool
 
 	running sync.WaitGroup // accept loops, connections and whoever they started
@@ -146,6 +147,11 @@ func (s *Server) start(nc net.Conn) {
 		return
 	}
 	s.mu.Lock()
+	if s.over {
+		s.mu.Unlock()
+		nc.Close()
+		return
+	}
 	full := s.cfg.MaxConnections > 0 && len(s.conns) >= s.cfg.MaxConnections
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
@@ -200,8 +206,9 @@ func (s *Server) Shutdown(ctx context.Context) {
 	case <-over:
 	case <-ctx.Done():
 		s.mu.Lock()
+		s.over = true
 		for c := range s.conns {
-			c.nc.Close()
+			c.cutOff()
 		}
 		s.mu.Unlock()
 		<-over

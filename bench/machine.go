@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -12,14 +13,8 @@ import (
 // fact is a line of the description of the machine.
 type fact struct{ name, value string }
 
-// machine is what the figures depend on.
-type machine struct {
-	Facts []fact
-	load  string // the load averages when this program began
-}
-
 // inspect asks the machine and the programs for their versions. What is not there is left out.
-func inspect(o Options) machine {
+func inspect(o Options) []fact {
 	facts := []fact{
 		{"serval", version(o.Serval, "--version")},
 		{"commit", commit()},
@@ -34,13 +29,13 @@ func inspect(o Options) machine {
 		{"cores", strconv.Itoa(runtime.NumCPU())},
 		{"memory", memoryTotal(read("/proc/meminfo"))},
 	}
-	m := machine{load: strings.Join(strings.Fields(read("/proc/loadavg"))[:3], " ")}
-	for _, f := range facts {
-		if f.value != "" {
-			m.Facts = append(m.Facts, f)
-		}
-	}
-	return m
+	return slices.DeleteFunc(facts, func(f fact) bool { return f.value == "" })
+}
+
+// loadAverage is how many processes wanted a CPU in the last 1, 5 and 15 minutes.
+func loadAverage() string {
+	words := strings.Fields(read("/proc/loadavg"))
+	return strings.Join(words[:min(3, len(words))], " ")
 }
 
 var versionNumber = regexp.MustCompile(`v?\d+\.\S*.*`)

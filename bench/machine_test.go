@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -42,7 +43,7 @@ func TestTheDescriptionOfTheMachineDoesNotNameIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	facts := inspect(Options{Serval: "bin/serval"}).Facts
+	facts := inspect(Options{Serval: "bin/serval"})
 	if len(facts) == 0 {
 		t.Fatal("it is empty")
 	}
@@ -50,5 +51,16 @@ func TestTheDescriptionOfTheMachineDoesNotNameIt(t *testing.T) {
 		if strings.Contains(f.value, here) || len(host) > 3 && strings.Contains(f.value, host) {
 			t.Errorf("%s is %q", f.name, f.value)
 		}
+	}
+}
+
+func TestTheLoadAverageIsThreeNumbers(t *testing.T) {
+	for _, word := range strings.Fields(loadAverage()) {
+		if _, err := strconv.ParseFloat(word, 64); err != nil {
+			t.Errorf("%q is none", word)
+		}
+	}
+	if words := strings.Fields(loadAverage()); len(words) != 3 {
+		t.Errorf("it is %q", words)
 	}
 }

@@ -52,20 +52,20 @@ func run(ctx context.Context, args []string, log io.Writer) error {
 // bench is one run of this program.
 type bench struct {
 	Options
-	machine machine
+	machine []fact
 	log     io.Writer
 }
 
 // perform measures one scenario and writes its report.
 func (b *bench) perform(ctx context.Context, s scenario) error {
-	started := time.Now()
+	started, load := time.Now(), loadAverage()
 	b.logf("%s: %s", s.name, s.about)
 	found, err := s.measure(b, ctx)
 	if err != nil {
 		return err
 	}
-	r := report{Scenario: s.name, About: s.about, Started: started, Took: time.Since(started), Load: b.machine.load,
-		Machine: b.machine.Facts, Options: b.Options, finding: found}
+	r := report{Scenario: s.name, About: s.about, Started: started, Took: time.Since(started), Load: load,
+		Machine: b.machine, Options: b.Options, finding: found}
 	path, err := r.write(b.Results)
 	if err != nil {
 		return err

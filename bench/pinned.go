@@ -12,7 +12,7 @@ const (
 	pinnedRepeats  = 5
 	pinnedRequests = 200
 	pinnedSlow     = 5 * time.Second
-	waited         = 100.0 // milliseconds; a fast request that took longer has been waiting for the slow one
+	waited         = 1000.0 // milliseconds; a fast request that took longer has been waiting for the slow one
 )
 
 // pinnedRun is one repetition: what 200 fast requests took while a slow one was in flight.
@@ -133,7 +133,7 @@ func pinnedTimes(runs []pinnedRun, server string, clients int) (all, longest []f
 
 func pinnedTable(runs []pinnedRun, servers []string) table {
 	t := table{title: "Fast requests beside a slow one", notes: []string{"Over all repetitions; the last column has the longest wait of each."},
-		head: []string{"server, clients", "requests", "over 100 ms", "p50", "p99", "longest", "longest of each"}}
+		head: []string{"server, clients", "requests", "over 1 s", "p50", "p99", "longest", "longest of each"}}
 	for _, clients := range []int{1, 4} {
 		for _, server := range servers {
 			all, longest := pinnedTimes(runs, server, clients)
@@ -153,7 +153,7 @@ func pinnedWords(runs []pinnedRun, servers []string) []string {
 			if clients > 1 {
 				how = fmt.Sprintf("from %d clients at once", clients)
 			}
-			words = append(words, fmt.Sprintf("%s, %s: %s of %s fast requests waited longer than 100 ms, the longest took %s.", server, how,
+			words = append(words, fmt.Sprintf("%s, %s: %s of %s fast requests waited longer than a second, the longest took %s.", server, how,
 				whole(float64(countOver(all, waited))), whole(float64(len(all))), shortTime(percentile(all, 100))))
 		}
 	}

@@ -137,9 +137,11 @@ type client struct {
 	*bufio.Reader
 }
 
-func dial(t testing.TB, addr string) *client {
+func dial(t testing.TB, addr string) *client { return dialNetwork(t, "tcp", addr) }
+
+func dialNetwork(t testing.TB, network, addr string) *client {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr)
+	conn, err := net.Dial(network, addr)
 	if err != nil {
 		t.Fatal(err)
 	}

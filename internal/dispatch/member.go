@@ -20,9 +20,7 @@ type member struct {
 	held   int     // slots in use
 	bodies int     // requests whose body file is being handed over
 	stuck  int     // of those, the ones whose request was given up: their threads may never come back
-	words  uint64  // counts what the worker was given and what it said; a member whose count stands still makes no progress
-	seen   uint64  // words at the last look
-	pokes  int     // wake-ups sent since words moved
+	pace   pace
 	retire chan retirement
 }
 
@@ -77,19 +75,19 @@ func (m *member) ask(r retirement) {
 
 // take lets r have a thread of m. The pool's lock is held and a slot is free. It returns the slot when the request is
 // yet to be sent with sendBody, nil when it is on its way.
-func (m *member) take(r *Request) (unsent *slot) {
+func (m *member) take(r *Request, now time.Time) (unsent *slot) {
 	s := m.free[len(m.free)-1]
 	m.free = m.free[:len(m.free)-1]
 	m.pool.nextID = m.pool.nextID%0xffff + 1
 	s.id = m.pool.nextID<<16 | s.index
 	s.request = r
 	r.slot = s
-	r.sent = time.Now()
-	s.since = r.sent
+	r.sent = now
+	s.since = now
 	wire.SetID(r.Frame, s.id)
 	m.held++
-	m.words++
-	m.pool.unpark()
+	m.pace.progress(now)
+	m.pool.lookBy(now.Add(m.pace.patience()))
 	if r.Body != nil {
 		m.bodies++
 		return s
@@ -211,7 +209,7 @@ func (m *member) request(id uint32, began bool) *Request {
 	p := m.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	m.words++
+	m.pace.progress(time.Now())
 	s := m.find(id)
 	if s == nil || s.request == nil {
 		return nil
@@ -227,7 +225,8 @@ func (m *member) request(id uint32, began bool) *Request {
 func (m *member) answered(id uint32, final, free bool) (r *Request) {
 	p := m.pool
 	p.mu.Lock()
-	m.words++
+	now := time.Now()
+	m.pace.progress(now)
 	s := m.find(id)
 	if s == nil {
 		p.mu.Unlock()
@@ -241,8 +240,9 @@ func (m *member) answered(id uint32, final, free bool) (r *Request) {
 	var body *slot
 	held := m.held
 	if free {
+		m.pace.served(now.Sub(s.since))
 		m.release(s)
-		body = p.next(m)
+		body = p.next(m, now)
 	}
 	refilled := free && m.held == held
 	p.mu.Unlock()

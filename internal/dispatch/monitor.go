@@ -6,14 +6,8 @@ import (
 	"time"
 )
 
-const (
-	// pokeAfter is how long a worker that holds requests may say nothing before another of its threads is woken. It is
-	// what an I/O-bound request costs the one behind it at worst; a wake-up too early costs a switch of Ruby's lock.
-	pokeAfter = time.Millisecond
-
-	// lookEvery is how often limits in time are checked; so much later than promised may a 503 or 504 come.
-	lookEvery = 20 * time.Millisecond
-)
+// lookEvery is how often limits in time are checked; so much later than promised may a 503 or 504 come.
+const lookEvery = 20 * time.Millisecond
 
 // monitor wakes workers' threads and enforces limits in time. It sleeps while nothing is under way.
 func (p *Pool) monitor() {
@@ -35,14 +29,18 @@ func (p *Pool) monitor() {
 		case <-timer.C:
 		case <-p.awake:
 		}
-		wait := p.poke()
-		if now := time.Now(); now.Sub(looked) >= lookEvery {
+		now := time.Now()
+		if now.Sub(looked) >= lookEvery {
 			looked = now
 			p.enforce(now)
 		}
 		p.mu.Lock()
+		wait := p.poke(now)
+		p.look = now.Add(wait)
 		idle := p.idle() && !p.stopping()
-		p.parked = idle || wait > pokeAfter
+		if idle {
+			p.look = time.Time{}
+		}
 		p.mu.Unlock()
 		if !idle {
 			timer.Reset(wait)
@@ -78,37 +76,31 @@ func (p *Pool) drained() bool {
 	return p.idle() || len(p.members) == 0
 }
 
-// unpark wakes the monitor if it sleeps, or looks but now and then. The lock is held.
-func (p *Pool) unpark() {
-	if p.parked {
-		p.parked = false
-		select {
-		case p.awake <- struct{}{}:
-		default:
-		}
+// lookBy makes the monitor look at this time, if it would not before: it sleeps while there is nothing to see. The lock
+// is held.
+func (p *Pool) lookBy(t time.Time) {
+	if !p.look.IsZero() && !t.Before(p.look) {
+		return
+	}
+	p.look = t
+	select {
+	case p.awake <- struct{}{}:
+	default:
 	}
 }
 
-// poke wakes a thread of every worker that makes no progress, and returns when to look again.
-func (p *Pool) poke() time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// poke wakes a thread of every worker that makes no progress, and returns when to look again. The lock is held.
+func (p *Pool) poke(now time.Time) time.Duration {
 	wait := lookEvery
 	for _, m := range p.members {
-		most := min(m.held, len(m.slots)-1)
-		switch {
-		case m.held == 0:
-			m.pokes = 0
-		case m.words != m.seen:
-			m.pokes = 0
-			m.seen = m.words
-		case m.pokes < most:
-			m.pokes++
+		if m.held == 0 {
+			continue
+		}
+		poke, again := m.pace.due(now, min(m.held, len(m.slots)-1))
+		if poke {
 			m.worker.Wake()
 		}
-		if m.pokes < most {
-			wait = pokeAfter
-		}
+		wait = min(wait, again)
 	}
 	return wait
 }

@@ -46,9 +46,9 @@ type Pool struct {
 	members  []*member  // those that are serving or draining
 	queue    queue
 	nextID   uint32
-	turn     int  // where to look first among equals
-	closed   bool // no new requests
-	parked   bool // the monitor sleeps, or looks but now and then
+	turn     int       // where to look first among equals
+	closed   bool      // no new requests
+	look     time.Time // when the monitor looks next; zero: it sleeps until there is something to see
 	awake    chan struct{}
 	stop     chan struct{}  // closed when the pool shuts down
 	running  sync.WaitGroup // the seats, the monitor and whoever they started
@@ -124,11 +124,11 @@ func (p *Pool) Dispatch(r *Request) {
 			return
 		}
 		p.queue.push(r)
-		p.unpark()
+		p.lookBy(r.arrived.Add(lookEvery))
 		p.mu.Unlock()
 		return
 	}
-	s := m.take(r)
+	s := m.take(r, r.arrived)
 	p.mu.Unlock()
 	if s != nil {
 		p.sendBody(s)
@@ -180,11 +180,11 @@ func (p *Pool) leastLoaded() *member {
 
 // next gives a free thread of m to the request that has waited longest. Like take, it returns the slot when a body must
 // be sent first. The lock is held.
-func (p *Pool) next(m *member) *slot {
+func (p *Pool) next(m *member, now time.Time) *slot {
 	if m.state != serving || p.queue.first == nil {
 		return nil
 	}
-	return m.take(p.queue.pop())
+	return m.take(p.queue.pop(), now)
 }
 
 // fill gives all free threads of m to waiting requests.
@@ -196,7 +196,7 @@ func (p *Pool) fill(m *member) {
 			m.worker.Flush()
 			return
 		}
-		body := p.next(m)
+		body := p.next(m, time.Now())
 		p.mu.Unlock()
 		if body != nil {
 			p.sendBody(body)

@@ -272,7 +272,7 @@ func (p *Pool) bury(m *member) string {
 		case r.Repeatable && !r.retried && !p.stopping() && rewind(r):
 			r.retried = true
 			p.queue.pushFront(r)
-			p.unpark()
+			p.lookBy(time.Now().Add(lookEvery))
 		default:
 			failed = append(failed, r)
 		}

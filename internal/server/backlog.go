@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	backlogMemory = 64 << 10 // bytes a slow reader may have waiting in memory; what comes after goes to a file
+	backlogMemory = 128 << 10 // bytes a slow reader may have waiting in memory; what comes after goes to a file
 	backlogPiece  = 64 << 10 // bytes read back from the file at once
 )
 

@@ -19,7 +19,12 @@ func availableCPUs() int {
 	if err := unix.SchedGetaffinity(0, &set); err == nil && set.Count() > 0 {
 		n = set.Count()
 	}
-	if quota := cgroupQuota("/proc/self/cgroup", "/sys/fs/cgroup"); quota < float64(n) {
+	return withinQuota(n, cgroupQuota("/proc/self/cgroup", "/sys/fs/cgroup"))
+}
+
+// withinQuota is the part of n CPUs that a quota leaves: whole ones, but never none.
+func withinQuota(n int, quota float64) int {
+	if quota < float64(n) {
 		n = int(quota)
 	}
 	return max(n, 1)

@@ -70,3 +70,11 @@ func TestTheSmallestQuotaOfAllCgroupsAboveCounts(t *testing.T) {
 		})
 	}
 }
+
+func TestAQuotaLeavesWholeCPUsAndAtLeastOne(t *testing.T) {
+	for quota, want := range map[float64]int{math.Inf(1): 4, 9: 4, 4: 4, 3.9: 3, 2: 2, 1.5: 1, 0.1: 1} {
+		if have := withinQuota(4, quota); have != want {
+			t.Errorf("4 CPUs and a quota of %v: have %d, want %d", quota, have, want)
+		}
+	}
+}

@@ -49,6 +49,12 @@ class FailureTest < WorkerTest
     end
   end
 
+  def test_headers_beyond_all_measure_are_an_error_and_not_the_end_of_the_worker
+    front = serve('run ->(env) { [200, { "x-a" => "x" * Integer(env["QUERY_STRING"]) }, ["ok"]] }')
+    assert_equal [200, 500, 200], [1_000_000, 1_100_000, 1].map { |size| front.get("/?#{size}").status }
+    assert_match(/ArgumentError: the app's headers are longer than 1048576 bytes/, front.log)
+  end
+
   def test_the_log_has_the_error_the_request_and_the_place
     front = serve("run ->(env) { raise ArgumentError, 'wrong thing' }")
     front.get("/some/path", method: "POST")

@@ -6,6 +6,9 @@ module Serval
     # "Z*" takes the bytes of a string, whatever its encoding, and adds the NUL: one call of pack writes a whole block.
     FORMATS = Array.new(65) { |count| ("Z*" * count).freeze }.freeze
 
+    # Bytes of a block. The front ends a worker that sends a frame past its limit; no sane response comes near.
+    LONGEST = 1024 * 1024
+
     module_function
 
     # The usual headers are a Hash of Strings: flatten and pack do all of it in C. nil when something in them is not
@@ -36,6 +39,8 @@ module Serval
     # nil if a NUL is among the strings.
     def pack(strings)
       block = strings.pack(FORMATS[strings.size] || "Z*" * strings.size)
+      raise ArgumentError, "the app's headers are longer than #{LONGEST} bytes" if block.bytesize > LONGEST
+
       block if block.count("\0") == strings.size
     end
 

@@ -197,7 +197,7 @@ class Front
     @control, control = UNIXSocket.pair(:SEQPACKET)
     wake, @wake = IO.pipe
     settings = settings.map { |key, value| "#{key}=#{value}" }.join("\n")
-    env = { "SERVAL_WORKER" => settings, "RACK_ENV" => "test" }.merge(env)
+    env = { "SERVAL_WORKER" => settings, "RACK_ENV" => "test", "LC_ALL" => "C.UTF-8" }.merge(env)
     @pid = Process.spawn(env, RbConfig.ruby, *ruby, WORKER, 3 => requests, 4 => control, 5 => wake, 6 => @wake,
                          :chdir => @directory, %i[out err] => @log)
     [requests, control, wake].each(&:close)

@@ -25,8 +25,9 @@ type Config struct {
 	// Tag is the name shown in process titles. Default: the base name of Directory.
 	Tag string
 
-	// MinThreads and MaxThreads say how many requests one worker runs at a time. MinThreads threads are started with
-	// the worker, the others on demand. 0 ≤ MinThreads ≤ MaxThreads, 1 ≤ MaxThreads ≤ 1024. Default: 0 and 5.
+	// MaxThreads is how many requests one worker runs at a time; so many threads are started with it, and sleep until
+	// they are needed. MinThreads is taken because Puma takes it, and only checked: 0 ≤ MinThreads ≤ MaxThreads,
+	// 1 ≤ MaxThreads ≤ 1024. Default: 0 and 5.
 	MinThreads, MaxThreads int
 
 	// Workers is the number of worker processes as asked for, 0–1024. Zero, the default, is Puma's single mode: one

@@ -195,3 +195,52 @@ func TestThePageOnVariablesHasThoseThatAreRead(t *testing.T) {
 		}
 	}
 }
+
+func TestThePageOnPumaSaysWhatServalSays(t *testing.T) {
+	t.Parallel()
+	p := readPage(t, "docs/how-to/replace-puma.md")
+	help := readPage(t, "docs/reference/command-line.md").text
+	for _, row := range p.section(t, "## Settings of config/puma.rb, as flags").rows() {
+		for _, flags := range codes(row["for Serval"]) {
+			for _, word := range strings.Fields(flags) {
+				if strings.HasPrefix(word, "-") && !regexp.MustCompile(`(?m)^ .*`+regexp.QuoteMeta(word)+`\b`).MatchString(help) {
+					t.Errorf("%s is no flag of Serval's", word)
+				}
+			}
+		}
+	}
+	told := map[string]bool{}
+	for _, row := range p.section(t, "## Flags that are refused").rows() {
+		for _, flag := range codes(row["flag"]) {
+			serval := exec.Command(testkit.Binary(t), strings.Fields(flag)...)
+			out, _ := serval.CombinedOutput()
+			name, _, _ := strings.Cut(flag, " ")
+			told[name] = true
+			if serval.ProcessState.ExitCode() != 2 || !strings.HasSuffix(string(out), ": "+row["what Serval says"]+"\n") {
+				t.Errorf("serval %s: %s, %s", flag, serval.ProcessState, out)
+			}
+		}
+	}
+	names := regexp.MustCompile(`\{"([a-z-]+)", "`).FindAllStringSubmatch(readPage(t, "internal/cli/pumaflags.go").text, -1)
+	if len(names) < 10 {
+		t.Fatalf("only these were found in the code: %q", names)
+	}
+	for _, name := range names {
+		if !told["--"+name[1]] {
+			t.Errorf("the page leaves out --%s", name[1])
+		}
+	}
+}
+
+func TestTheWirePageNamesEverySettingOfAWorker(t *testing.T) {
+	p := readPage(t, "docs/reference/wire.md")
+	names := regexp.MustCompile(`"(\w+)="`).FindAllStringSubmatch(readPage(t, "internal/cli/start.go").text, -1)
+	if len(names) < 10 {
+		t.Fatalf("only these were found in the code: %q", names)
+	}
+	for _, name := range names {
+		if !strings.Contains(p.text, "`"+name[1]+"`") {
+			t.Errorf("the page leaves out %s", name[1])
+		}
+	}
+}

@@ -19,7 +19,7 @@ import (
 //
 // Two parties work on it. Its own goroutine (serve) reads: it takes a request in, has it dispatched, and goes on reading
 // at once, which is how it learns that the client left or pipelines. The response is written by whoever brings it (see
-// respond.go), mostly the goroutine that reads the worker's answers, so that a response needs no goroutine switch.
+// responder.go), mostly the goroutine that reads the worker's answers, so that a response needs no goroutine switch.
 // mu is between the two.
 type conn struct {
 	srv    *Server

@@ -47,3 +47,10 @@ func (s *Server) complain(kind, format string, args ...any) {
 		s.cfg.Log.Warn(format+"%s", append(args, note)...)
 	}
 }
+
+// warnOnce logs a kind of complaint the first time it comes up; a broken app would fill the disk with them.
+func (s *Server) warnOnce(kind, format string, args ...any) {
+	if _, again := s.warned.LoadOrStore(kind, true); !again {
+		s.cfg.Log.Warn(format, args...)
+	}
+}

@@ -1,0 +1,98 @@
+package server
+
+import (
+	"io"
+	"net"
+	"os"
+)
+
+func (c *conn) Stream(rest *os.File) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.going() || c.broken || c.source != nil {
+		rest.Close()
+		return
+	}
+	c.source = rest
+	c.srv.running.Go(func() { c.copyStream(rest) })
+}
+
+// copyStream passes the rest of a body on, to its end. It reads no further while more than the spool's limit waits for the
+// client, or while there is no disk to spool on: that is what makes the app wait.
+func (c *conn) copyStream(rest *os.File) {
+	defer rest.Close()
+	buf := make([]byte, 64<<10)
+	var failed error
+	for {
+		n, err := rest.Read(buf)
+		if n > 0 && !c.pass(buf[:n]) {
+			failed = net.ErrClosed
+			break
+		}
+		if err != nil {
+			if err != io.EOF {
+				failed = err
+			}
+			break
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.source = nil
+	switch {
+	case c.finished:
+		if !c.draining {
+			c.complete()
+		}
+	case c.ended || failed != nil:
+		c.finish(failed == nil && c.endedOK)
+	}
+}
+
+// pass writes a piece of a streamed body, waiting as long as it must.
+func (c *conn) pass(data []byte) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.backlog.spooled() > c.srv.cfg.SpoolLimit && c.going() && !c.broken {
+		c.awaitRoom()
+	}
+	if !c.going() || c.broken {
+		return false
+	}
+	c.work.out = c.appendBody(c.work.out[:0], data)
+	out := c.work.out
+	if len(out) == 0 {
+		return !c.broken
+	}
+	if c.draining {
+		if err := c.backlog.add(out, c.srv.cfg.SpoolDir); err != nil {
+			c.srv.warnOnce("spool", "a response for a slow reader cannot be kept on disk: %v; its Ruby thread waits instead; this is said once", err)
+			c.work.out = nil // the backlog's now
+			c.backlog.keep(out)
+			for c.draining && c.going() && !c.broken {
+				c.awaitRoom()
+			}
+		}
+		return !c.broken
+	}
+	c.write(out, nil)
+	return !c.broken
+}
+
+// awaitRoom waits until the backlog is empty or the connection broken. mu is held, and let go meanwhile.
+func (c *conn) awaitRoom() {
+	if c.room == nil {
+		c.room = make(chan struct{})
+	}
+	room := c.room
+	c.mu.Unlock()
+	<-room
+	c.mu.Lock()
+}
+
+func (c *conn) wakeRoom() {
+	if c.room != nil {
+		close(c.room)
+		c.room = nil
+	}
+}

@@ -244,3 +244,39 @@ func TestTheWirePageNamesEverySettingOfAWorker(t *testing.T) {
 		}
 	}
 }
+
+// numbers are what pages say in words, and where the code says it.
+var numbers = []struct{ page, says, file, code string }{
+	{"explanation/bodies.md", "| up to 64 KiB |", "internal/wire/wire.go", "InlineBody = 64 << 10"},
+	{"explanation/bodies.md", "up to 128 KiB wait in memory", "internal/server/backlog.go", "backlogMemory = 128 << 10"},
+	{"explanation/bodies.md", "up to 1 GiB for one response", "internal/server/server.go", "SpoolLimit = 1 << 30"},
+	{"explanation/bodies.md", "in one frame, up to 256 KiB", "ruby/lib/serval/wire.rb", "LONGEST_IN_FRAMES = 256 * 1024"},
+	{"explanation/bodies.md", "lasts more than a second", "ruby/lib/serval/body_stream.rb", "LASTING = 1 # seconds"},
+	{"explanation/threads.md", "twice the time that its requests took", "internal/dispatch/pace.go", "2*p.service"},
+	{"explanation/threads.md", "at least a millisecond and at most ten", "internal/dispatch/pace.go", "pokeSoonest = time.Millisecond"},
+	{"reference/wire.md", "at least a millisecond and at\nmost ten", "internal/dispatch/pace.go", "pokeLatest = 10 * time.Millisecond"},
+	{"explanation/threads.md", "took\nlonger than a millisecond", "ruby/lib/serval/crew.rb", "SLOW = 0.001 # seconds"},
+	{"explanation/threads.md", "for its next 64 requests", "ruby/lib/serval/crew.rb", "EAGER_REQUESTS = 64"},
+	{"explanation/shutdown.md", "sends its request within a second", "internal/server/sweeper.go", "lastChance = time.Second"},
+	{"explanation/shutdown.md", "for up to two seconds more", "internal/server/sweeper.go", "lingerTime = 2 * time.Second"},
+	{"how-to/limit-requests.md", "looked at every five seconds", "internal/dispatch/seat.go", "memoryEvery  = 5 * time.Second"},
+	{"reference/failures.md", "four times a second", "internal/server/sweeper.go", "sweepEvery = 250 * time.Millisecond"},
+	{"reference/failures.md", "over 20 s", "internal/server/sweeper.go", "rateWindow = 20 * time.Second"},
+	{"reference/log.md", "the pause grows to 30 s", "internal/dispatch/seat.go", "backoffMost  = 30 * time.Second"},
+	{"reference/log.md", "at most a tenth of a second late", "internal/logs/accesslog.go", "flushInterval = 100 * time.Millisecond"},
+	{"reference/log.md", "past 4 MiB", "internal/logs/accesslog.go", "maxWaiting    = 4 << 20"},
+	{"reference/responses.md", "up to 256 KiB it is gathered", "ruby/lib/serval/wire.rb", "LONGEST_IN_FRAMES = 256 * 1024"},
+	{"reference/wire.md", "A frame has at most 4 MiB", "internal/wire/wire.go", "MaxFrame = 4 << 20"},
+	{"reference/wire.md", "after 1,024 of them", "internal/wire/keys.go", "maxShapes    = 1024"},
+}
+
+func TestNumbersOfThePagesAreThoseOfTheCode(t *testing.T) {
+	for _, n := range numbers {
+		if !strings.Contains(readPage(t, "docs/"+n.page).text, n.says) {
+			t.Errorf("docs/%s does not say %q any more", n.page, n.says)
+		}
+		if !strings.Contains(readPage(t, n.file).text, n.code) {
+			t.Errorf("%s does not say %q any more: look what docs/%s should say in place of %q", n.file, n.code, n.page, n.says)
+		}
+	}
+}

@@ -154,7 +154,8 @@ func (c *Config) notePumaConfig() {
 }
 
 // workerEnv is the environment for the app: RACK_ENV says what was decided here, as Puma does it, and PWD names the
-// app's directory the way the user does, with its symlinks.
+// app's directory the way the user does, with its symlinks. Where nothing says in which encoding texts are, as in most
+// units and containers, it is UTF-8: Ruby would take them for ASCII, and refuse a config.ru with an umlaut in it.
 func workerEnv(environ []string, c *Config) []string {
 	env := make([]string, 0, len(environ)+2)
 	for _, entry := range environ {
@@ -163,5 +164,14 @@ func workerEnv(environ []string, c *Config) []string {
 		}
 	}
 	env = append(env, "RACK_ENV="+c.Environment, "PWD="+c.Directory)
+	if !slices.ContainsFunc(environ, isLocale) {
+		env = append(env, "LANG=C.UTF-8")
+	}
 	return slices.Clip(env) // workers that append to it at the same time must not meet in one array
+}
+
+// isLocale says whether an entry of the environment tells the encoding of texts (locale(7)).
+func isLocale(entry string) bool {
+	name, value, _ := strings.Cut(entry, "=")
+	return value != "" && (name == "LC_ALL" || name == "LC_CTYPE" || name == "LANG")
 }

@@ -177,6 +177,20 @@ func TestWorkersGetTheEnvironmentDecidedHere(t *testing.T) {
 	}
 }
 
+func TestTextsAreUTF8WhereNothingSaysOtherwise(t *testing.T) {
+	for _, test := range []struct {
+		environ string
+		added   bool
+	}{
+		{"HOME=/root", true}, {"LANG=", true}, {"LANG=de_DE.ISO-8859-1", false}, {"LC_ALL=C", false}, {"LC_CTYPE=C.UTF-8", false},
+	} {
+		c := load(t, nil, test.environ)
+		if added := slices.Contains(c.WorkerEnv, "LANG=C.UTF-8"); added != test.added {
+			t.Errorf("with %s, LANG=C.UTF-8 is added: %v", test.environ, added)
+		}
+	}
+}
+
 func TestWorkersCanEachAddToTheirEnvironment(t *testing.T) {
 	c := load(t, nil, "RACK_ENV=old", "PWD=/old", "LANG=C.UTF-8")
 	one, two := append(c.WorkerEnv, "WORKER=1"), append(c.WorkerEnv, "WORKER=2")

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -99,7 +100,7 @@ func Start(cfg Config, h Handler) (*Worker, error) {
 func command(cfg Config, fds []*os.File) *exec.Cmd {
 	cmd := exec.Command(cfg.Ruby, cfg.Script)
 	cmd.Dir = cfg.Dir
-	cmd.Env = append(cfg.Env, "SERVAL_WORKER="+strings.Join(cfg.Settings, "\n"))
+	cmd.Env = slices.Concat(cfg.Env, []string{"SERVAL_WORKER=" + strings.Join(cfg.Settings, "\n")})
 	cmd.Stdout, cmd.Stderr = cfg.Stdout, cfg.Stderr
 	cmd.ExtraFiles = fds // 3: requests, 4: control, 5 and 6: the wake pipe
 	return cmd
@@ -184,12 +185,12 @@ func (w *Worker) run() {
 	w.mu.Unlock()
 	w.closeSockets()
 	w.reader.close()
+	close(w.exited) // before ready, or Boot would take the end of a failed boot for readiness
 	select {
 	case <-w.ready:
 	default:
 		close(w.ready)
 	}
-	close(w.exited)
 }
 
 func (w *Worker) exitOf(err error) Exit {

@@ -49,6 +49,22 @@ class HooksTest < WorkerTest
     end
   end
 
+  # A FREE for each body would wake the front once more per request.
+  def test_bodies_that_have_been_closed_quickly_free_their_thread_at_once
+    front = serve(<<~RUBY)
+      class Body < Array
+        def close; sleep 0.01 if $slow; end
+      end
+      run ->(env) { $slow = env["PATH_INFO"] == "/slow"; [200, {}, Body.new(["x"])] }
+    RUBY
+    ask = ->(path) { front.get(path).names }
+    assert_equal %i[response free], ask["/"]
+    64.times { ask["/"] }
+    assert_equal %i[response], ask["/"]
+    assert_equal %i[response], ask["/slow"]
+    assert_equal %i[response free], ask["/"]
+  end
+
   def test_hooks_of_an_array_response_keep_its_thread_busy
     front = serve(ORDER + 'run ->(env) { ANSWER[env, ["x"]] }')
     response = front.get

@@ -68,9 +68,11 @@ module Serval
       @env["REQUEST_METHOD"] == "HEAD"
     end
 
-    # Flags of the frame that ends the response: BUSY when work is left after it.
+    # Flags of the frame that ends the response: BUSY when work is left after it that may take a while.
     def last_flags
-      @busy = @body.respond_to?(:close) || !hooks("rack.after_reply").empty? || !hooks("rack.response_finished").empty?
+      @closes = @body.respond_to?(:close)
+      @busy = !hooks("rack.after_reply").empty? || !hooks("rack.response_finished").empty? ||
+              (@closes && @runtime.closings.wary?)
       @answered = true
       @busy ? Wire::BUSY : 0
     end
@@ -108,9 +110,9 @@ module Serval
     # What is left to do once the client has its response, in the order Puma does it.
     def finish
       abandon unless @answered || @hijacked
-      return unless @busy || @input
+      return unless @busy || @input || @closes
 
-      attempt { @body.close if @body.respond_to?(:close) }
+      attempt { @runtime.closings.close(@body) if @body.respond_to?(:close) }
       attempt { @input&.close }
       run_hooks
     ensure

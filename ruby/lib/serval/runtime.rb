@@ -11,6 +11,7 @@ require_relative "requests"
 require_relative "responder"
 require_relative "deliveries"
 require_relative "control"
+require_relative "closings"
 require_relative "crew"
 require_relative "backtraces"
 require_relative "error_page"
@@ -18,12 +19,13 @@ require_relative "error_page"
 module Serval
   # A worker with its app loaded: puts the parts together and runs until the front closes `requests`.
   class Runtime
-    attr_reader :app, :requests, :responder, :deliveries, :error_page
+    attr_reader :app, :requests, :responder, :deliveries, :closings, :error_page
 
     def initialize(settings, app)
       @app = app
       @requests = Requests.new(blocking(UNIXSocket.for_fd(Boot::REQUESTS)))
       @deliveries = Deliveries.new
+      @closings = Closings.new
       @control = Control.new(UNIXSocket.for_fd(Boot::CONTROL), @deliveries) { |id| Backtraces.report(@crew, id) }
       wake = [blocking(IO.for_fd(Boot::WAKE[0], "rb")), IO.for_fd(Boot::WAKE[1], "wb")]
       @crew = Crew.new(settings.threads, @requests, wake) { take }

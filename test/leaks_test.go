@@ -171,7 +171,7 @@ func TestNoGoroutineIsLeftBehind(t *testing.T) {
 	t.Parallel()
 	// A SIGABRT makes Go say what every goroutine is doing.
 	goroutines := func(use func(s *testkit.Server)) map[string]int {
-		s := testkit.Start(t, "bodies", "-b", "tcp://127.0.0.1:0", "--keepalive-timeout", "1")
+		s := testkit.Start(t, "bodies", "--keepalive-timeout", "1", "--header-timeout", "1", "--write-timeout", "1")
 		use(s)
 		testkit.WaitFor(t, "no connection is left", func() bool {
 			sockets := 0

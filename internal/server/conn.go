@@ -31,7 +31,9 @@ type conn struct {
 	phase       atomic.Uint32
 	since       atomic.Int64 // when the phase began, on the server's clock
 	bodyRead    atomic.Int64 // bytes of the body that came
-	wroteAt     atomic.Int64 // when the client last took bytes that it had been slow to take; 0: nothing waits
+	given       atomic.Int64 // bytes of backlogs that the socket took
+	tookAt      atomic.Int64 // when the client was last seen to take more of a backlog; 0: there is none
+	tookAll     int64        // how much it had taken then
 	requests    atomic.Int64 // how many there were
 	expired     atomic.Bool  // the sweeper ended a wait
 	windowStart time.Duration
@@ -230,7 +232,7 @@ func (c *conn) readReady(fd uintptr) bool {
 // rest gives back what an idle connection does not need. mu is held.
 func (c *conn) rest() {
 	w := c.work
-	if !c.parked || c.busy || w == nil || len(w.in) > 0 || !c.backlog.empty() {
+	if !c.parked || c.busy || c.ending != stay || w == nil || len(w.in) > 0 {
 		return
 	}
 	c.work = nil
@@ -306,6 +308,9 @@ func (c *conn) clientLeft(err error) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.busy {
+		return true
+	}
 	c.breakOff()
 	return false
 }

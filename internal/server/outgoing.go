@@ -2,9 +2,10 @@ package server
 
 import (
 	"errors"
-	"io"
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // write sends bytes, in order. What the socket does not take at once is kept, and a goroutine writes it as the client
@@ -34,8 +35,7 @@ func (c *conn) write(a, b []byte) {
 			continue
 		}
 		if err := c.backlog.add(data, c.srv.cfg.SpoolDir); err != nil {
-			// Bounded: what comes without asking is at most a frame of the worker's (docs/reference/wire.md).
-			c.backlog.keep(data)
+			c.srv.warnOnce("spool", "a response for a slow reader cannot be kept on disk: %v; it is kept in memory, and the app waits where it can; this is said once", err)
 		}
 	}
 	c.startDraining()
@@ -74,7 +74,7 @@ func (c *conn) startDraining() {
 		return
 	}
 	c.draining = true
-	c.wroteAt.Store(c.srv.now.Load())
+	c.tookAt.Store(c.srv.now.Load())
 	c.srv.running.Go(c.drain)
 }
 
@@ -83,21 +83,21 @@ func (c *conn) drain() {
 	for {
 		c.mu.Lock()
 		data, err := c.backlog.next()
-		if err == nil && data == nil && c.backlog.file == nil || c.broken {
+		file, at, left := c.backlog.file, c.backlog.fileAt, c.backlog.fileLeft
+		if c.broken || err == nil && data == nil && file == nil {
 			c.drained()
 			c.mu.Unlock()
 			return
 		}
-		file := c.backlog.file
 		c.mu.Unlock()
-		if err == nil {
-			if data != nil {
-				_, err = c.nc.Write(data)
-			} else {
-				err = c.sendFile(file)
-			}
+		switch {
+		case err != nil:
+			c.srv.cfg.Log.Error("cannot read back a response that waits for a slow reader: %v; the connection was cut", err)
+		case data != nil:
+			err = c.push(data)
+		default:
+			err = c.sendFile(file, at, left)
 		}
-		c.wroteAt.Store(c.srv.now.Load())
 		if err != nil {
 			c.mu.Lock()
 			c.breakOff()
@@ -109,7 +109,7 @@ func (c *conn) drain() {
 // drained ends draining. mu is held.
 func (c *conn) drained() {
 	c.draining = false
-	c.wroteAt.Store(0)
+	c.tookAt.Store(0)
 	c.backlog.discard()
 	c.wakeRoom()
 	if c.finished && c.source == nil {
@@ -117,29 +117,70 @@ func (c *conn) drained() {
 	}
 }
 
-// filePiece is how much of a file is sent between two looks at the clock.
-const filePiece = 1 << 20
+// push writes all of data, as the client takes it.
+func (c *conn) push(data []byte) error {
+	for len(data) > 0 {
+		n, err := c.offer(func(fd int) (int, error) { return syscall.Write(fd, data) })
+		if err != nil {
+			return err
+		}
+		data = data[n:]
+	}
+	return nil
+}
 
-// sendFile sends the next piece of the app's file, by sendfile(2) where the connection is TCP.
-func (c *conn) sendFile(f *os.File) error {
-	c.mu.Lock()
-	at, left := c.backlog.fileAt, c.backlog.fileLeft
-	c.mu.Unlock()
-	if _, err := f.Seek(at, io.SeekStart); err != nil {
+// sendFile sends the next piece of the app's file, by sendfile(2).
+func (c *conn) sendFile(f *os.File, at, left int64) error {
+	raw, err := f.SyscallConn()
+	if err != nil {
 		return err
 	}
-	n, err := io.Copy(c.nc, io.LimitReader(f, min(left, filePiece)))
-	if err == nil && n < min(left, filePiece) {
+	n, err := c.offer(func(fd int) (n int, err error) {
+		// Inside Control the file cannot be closed by another goroutine, so its number cannot come to mean another file.
+		controlErr := raw.Control(func(from uintptr) {
+			offset := at
+			n, err = syscall.Sendfile(fd, int(from), &offset, int(min(left, 1<<30)))
+		})
+		if controlErr != nil {
+			return 0, controlErr
+		}
+		return n, err
+	})
+	if err == nil && n == 0 {
 		err = errors.New("the file became shorter while it was sent")
 		c.srv.cfg.Log.Error("%s: %v; the connection was cut", c.work.req.Line, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.backlog.fileAt += n
-	c.backlog.fileLeft -= n
-	if c.backlog.fileLeft == 0 && c.backlog.file != nil {
-		c.backlog.file.Close()
-		c.backlog.file = nil
-	}
+	c.backlog.sent(int64(n))
 	return err
+}
+
+// offer waits until the client takes something, which write then writes.
+func (c *conn) offer(write func(fd int) (int, error)) (n int, err error) {
+	closed := c.raw.Write(func(fd uintptr) bool {
+		for {
+			if n, err = write(int(fd)); err != syscall.EINTR {
+				return err != syscall.EAGAIN
+			}
+		}
+	})
+	if closed != nil {
+		return 0, closed
+	}
+	if err != nil {
+		return 0, err
+	}
+	c.given.Add(int64(n))
+	return n, nil
+}
+
+// taken is how much of what was offered has left the socket's buffer as well, from an arbitrary start. That buffer may
+// hold megabytes: by what can be written to it, a slow client seems to stand still for minutes.
+func (c *conn) taken() int64 {
+	var inBuffer int
+	c.raw.Control(func(fd uintptr) { //nolint:errcheck // a closed connection is looked at no more
+		inBuffer, _ = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ)
+	})
+	return c.given.Load() - int64(inBuffer)
 }

@@ -180,6 +180,7 @@ func (c *conn) cut() {
 
 // breakOff notes that the client takes no more, and has the app told. mu is held.
 func (c *conn) breakOff() {
+	c.cut()
 	c.broken = true
 	c.backlog.discard()
 	c.wakeRoom()

@@ -53,29 +53,14 @@ func (c *conn) copyStream(rest *os.File) {
 func (c *conn) pass(data []byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.backlog.spooled() > c.srv.cfg.SpoolLimit && c.going() && !c.broken {
+	for c.backlog.full(c.srv.cfg.SpoolLimit) && c.going() && !c.broken {
 		c.awaitRoom()
 	}
 	if !c.going() || c.broken {
 		return false
 	}
 	c.work.out = c.appendBody(c.work.out[:0], data)
-	out := c.work.out
-	if len(out) == 0 {
-		return !c.broken
-	}
-	if c.draining {
-		if err := c.backlog.add(out, c.srv.cfg.SpoolDir); err != nil {
-			c.srv.warnOnce("spool", "a response for a slow reader cannot be kept on disk: %v; its Ruby thread waits instead; this is said once", err)
-			c.work.out = nil // the backlog's now
-			c.backlog.keep(out)
-			for c.draining && c.going() && !c.broken {
-				c.awaitRoom()
-			}
-		}
-		return !c.broken
-	}
-	c.write(out, nil)
+	c.write(c.work.out, nil)
 	return !c.broken
 }
 

@@ -86,8 +86,20 @@ func (s *Server) check(c *conn) {
 	case lingering:
 		c.endWaitAfter(lingerTime, waited)
 	}
-	if wrote := c.wroteAt.Load(); wrote > 0 && s.cfg.WriteTimeout > 0 && now-time.Duration(wrote) > s.cfg.WriteTimeout {
-		c.nc.Close() // the write under way fails, and its goroutine cleans up
+	s.checkReader(c, now)
+}
+
+// checkReader cuts c if its client has taken nothing of its response for too long.
+func (s *Server) checkReader(c *conn, now time.Duration) {
+	tookAt := c.tookAt.Load()
+	if tookAt == 0 || s.cfg.WriteTimeout <= 0 {
+		return
+	}
+	if taken := c.taken(); taken != c.tookAll {
+		c.tookAll = taken
+		c.tookAt.CompareAndSwap(tookAt, int64(now))
+	} else if now-time.Duration(tookAt) > s.cfg.WriteTimeout {
+		c.cutOff()
 	}
 }
 

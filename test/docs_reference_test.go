@@ -266,6 +266,7 @@ var numbers = []struct{ page, says, file, code string }{
 	{"reference/log.md", "at most a tenth of a second late", "internal/logs/accesslog.go", "flushInterval = 100 * time.Millisecond"},
 	{"reference/log.md", "past 4 MiB", "internal/logs/accesslog.go", "maxWaiting    = 4 << 20"},
 	{"reference/responses.md", "up to 256 KiB it is gathered", "ruby/lib/serval/wire.rb", "LONGEST_IN_FRAMES = 256 * 1024"},
+	{"reference/wire.md", "within half a millisecond", "ruby/lib/serval/closings.rb", "QUICK = 0.0005 # seconds"},
 	{"reference/wire.md", "A frame has at most 4 MiB", "internal/wire/wire.go", "MaxFrame = 4 << 20"},
 	{"reference/wire.md", "after 1,024 of them", "internal/wire/keys.go", "maxShapes    = 1024"},
 }

@@ -32,6 +32,7 @@ type headWriter struct {
 	dst     []byte
 	raw     bool
 	dated   bool
+	linked  bool  // the app wrote a Connection header of its own
 	length  int64 // the app's Content-Length; -1 = none
 	lengths int   // how many Content-Length lines the app gave, or more than one if the only one is no number
 }
@@ -45,6 +46,9 @@ func AppendHead(dst []byte, h *Head) ([]byte, Framing) {
 		w.add("Date", h.Date)
 	}
 	if w.raw {
+		if !w.linked && status != 101 {
+			w.dst = append(w.dst, "Connection: close\r\n"...) // what the app writes ends with it (RFC 9112 §6.3)
+		}
 		w.Close, w.Length = true, -1
 	} else {
 		w.Close = w.Close || h.Close
@@ -73,6 +77,7 @@ func (w *headWriter) headers(b block) {
 			w.dst, lines, dropped = h.appendTo(w.dst)
 			w.Dropped += dropped
 			w.dated = w.dated || lines > 0 && EqualFold(h.name, "date")
+			w.linked = w.linked || lines > 0 && EqualFold(h.name, "connection")
 		}
 	}
 }

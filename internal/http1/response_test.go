@@ -175,6 +175,12 @@ var heads = []struct {
 		Framing{Length: -1, Close: true, Dropped: 1},
 	},
 	{
+		"what a partial hijack writes ends with the connection", Head{Status: 200, Minor: 1, BodySize: -1, Raw: true},
+		[][2]string{{"X-A", "b"}},
+		lines("HTTP/1.1 200 OK", "X-A: b", "Connection: close"),
+		Framing{Length: -1, Close: true},
+	},
+	{
 		"the date is added", Head{Status: 200, Minor: 1, Date: []byte("Sun, 22 Nov 2026 10:00:00 GMT")}, nil,
 		lines("HTTP/1.1 200 OK", "Date: Sun, 22 Nov 2026 10:00:00 GMT", "Content-Length: 0"), Framing{},
 	},

@@ -27,6 +27,14 @@ class FailureTest < WorkerTest
     end
   end
 
+  def test_the_backtrace_of_an_overflowed_stack_is_cut_in_the_middle
+    front = serve("deep = ->(n) { deep.call(n + 1) }\nrun ->(env) { deep.call(0) }")
+    front.get
+    front.wait_for_log(/\.\.\. \d+ more \.\.\./)
+    assert_operator front.log.lines.size, :<, 300
+    assert_match(/config\.ru:2/, front.log)
+  end
+
   ANSWERS = {
     "nil" => "nil", "a string" => '"hello"', "two things" => "[200, {}]", "a status of nil" => "[nil, {}, []]",
     "a status too small" => "[20, {}, []]", "a status too large" => "[1000, {}, []]",

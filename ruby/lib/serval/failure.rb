@@ -4,6 +4,7 @@ module Serval
   # An exception put into words for people.
   module Failure
     RUNTIME = "#{__dir__}/"
+    LONGEST_BACKTRACE = 200 # lines
 
     module_function
 
@@ -26,7 +27,15 @@ module Serval
     def backtrace(error)
       frames = error.backtrace || []
       frames = frames.take(frames.size - frames.reverse.take_while { |frame| frame.start_with?(RUNTIME) }.size)
-      frames.map { |frame| utf8(frame) }
+      shorten(frames).map { |frame| utf8(frame) }
+    end
+
+    # A stack that overflowed has ten thousand frames, and nothing new in most of them.
+    def shorten(frames)
+      return frames if frames.size <= LONGEST_BACKTRACE
+
+      half = LONGEST_BACKTRACE / 2
+      [*frames.first(half), "... #{frames.size - 2 * half} more ...", *frames.last(half)]
     end
 
     # Paths, messages and sources may be in any encoding, and two of them in one string an error: UTF-8 it is.

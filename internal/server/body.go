@@ -154,7 +154,7 @@ func (c *conn) bodyFailed(err error) {
 	case errors.Is(err, errSpool):
 		c.srv.cfg.Log.Error("%v; the client got 503", err)
 		c.refuse(503, "")
-	case c.expired.Load():
+	case c.late():
 		c.refuse(408, "the request body did not arrive in time")
 	}
 }

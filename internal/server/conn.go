@@ -28,16 +28,14 @@ type conn struct {
 	remote []byte // REMOTE_ADDR
 
 	// For the sweeper.
-	phase       atomic.Uint32
-	since       atomic.Int64 // when the phase began, on the server's clock
-	bodyRead    atomic.Int64 // bytes of the body that came
-	given       atomic.Int64 // bytes of backlogs that the socket took
-	tookAt      atomic.Int64 // when the client was last seen to take more of a backlog; 0: there is none
-	tookAll     int64        // how much it had taken then
-	requests    atomic.Int64 // how many there were
-	expired     atomic.Bool  // the sweeper ended a wait
-	windowStart time.Duration
-	windowRead  int64
+	wait     atomic.Uint64 // what is waited for, a wait
+	expired  atomic.Uint64 // the wait that the sweeper ended, to be compared: it may have been over already
+	bodyRead atomic.Int64  // bytes of the body that came
+	given    atomic.Int64  // bytes of backlogs that the socket took
+	tookAt   atomic.Int64  // when the client was last seen to take more of a backlog; 0: there is none
+	tookAll  int64         // how much it had taken then
+	requests atomic.Int64  // how many there were
+	window   window
 
 	// Bound once each: a closure per read or write would be an allocation per read or write.
 	read     func(fd uintptr) bool
@@ -156,7 +154,7 @@ func (c *conn) readHead() bool {
 	}
 	for {
 		if w := c.work; w != nil && len(w.in) > 0 {
-			if phase(c.phase.Load()) != header {
+			if c.phase() != header {
 				c.enter(header)
 			}
 			done, err := w.head.Parse(w.in, &c.srv.cfg.Limits)
@@ -171,7 +169,7 @@ func (c *conn) readHead() bool {
 			}
 		}
 		if err := c.fill(); err != nil {
-			if c.expired.Load() && c.work != nil && len(c.work.in) > 0 {
+			if c.late() && c.work != nil && len(c.work.in) > 0 {
 				c.refuse(408, "the request head did not arrive in time")
 			}
 			return false
@@ -187,16 +185,40 @@ func (c *conn) fill() error {
 		w.in = append(make([]byte, 0, 2*cap(w.in)), w.in...)
 	}
 	c.mu.Unlock()
-	if err := c.raw.Read(c.read); err != nil {
-		c.mu.Lock()
-		c.parked = false
-		c.mu.Unlock()
+	err := c.raw.Read(c.read)
+	for err != nil && c.spared(err) {
+		err = c.raw.Read(c.read)
+	}
+	if err != nil && !c.lastLook(err) {
 		return err
 	}
 	if c.readErr == nil && c.readN == 0 {
 		return io.EOF
 	}
 	return c.readErr
+}
+
+// spared says that a read which ended with err should go on, because the sweeper ended a wait that was over already:
+// it looks at the clock and then acts, and meanwhile the next request may have begun.
+func (c *conn) spared(err error) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.parked = false
+	if !errors.Is(err, os.ErrDeadlineExceeded) || c.late() || c.ending != stay || c.give != nil {
+		return false
+	}
+	return c.nc.SetReadDeadline(time.Time{}) == nil
+}
+
+// lastLook reads what is there when an idle connection's time is up. A request that has come by then is served.
+func (c *conn) lastLook(err error) (came bool) {
+	if errors.Is(err, os.ErrDeadlineExceeded) && c.late() && c.phase() == idle {
+		c.raw.Control(func(fd uintptr) { came = c.readReady(fd) }) //nolint:errcheck // of a closed connection nothing is read
+		c.mu.Lock()
+		c.parked = false
+		c.mu.Unlock()
+	}
+	return came
 }
 
 // readReady is called by the runtime's poller; false means that nothing is there yet. Only here, when bytes are there,
@@ -327,8 +349,8 @@ func (c *conn) cutOff() {
 
 // hurry asks the connection to end soon, for a shutdown.
 func (c *conn) hurry() {
-	if phase(c.phase.Load()) == idle && c.requests.Load() > 0 {
-		c.endWait()
+	if w := wait(c.wait.Load()); w.phase() == idle && c.requests.Load() > 0 {
+		c.endWait(w)
 	}
 }
 
@@ -361,7 +383,6 @@ func (c *conn) stopSending() {
 // lingerOn reads and forgets until the client closes or its time is up. Closing at once would make the kernel answer what
 // still arrives with a reset, which may destroy the response before the client has read it (RFC 9112 §9.6).
 func (c *conn) lingerOn() {
-	c.expired.Store(false)
 	c.nc.SetReadDeadline(time.Time{}) //nolint:errcheck // a closed connection ends the read as well
 	c.enter(lingering)
 	scratch := make([]byte, 4<<10)

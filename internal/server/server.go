@@ -228,7 +228,7 @@ func (s *Server) checkIdle() {
 	s.mu.Lock()
 	busy := false
 	for c := range s.conns {
-		busy = busy || phase(c.phase.Load()) != idle
+		busy = busy || c.phase() != idle
 	}
 	s.mu.Unlock()
 	if !busy {

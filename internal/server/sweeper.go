@@ -6,8 +6,8 @@ import (
 	"serval/internal/http1"
 )
 
-// sweepEvery is how often deadlines are looked at; so much late may a timeout strike. One sweep over all connections
-// replaces a timer per connection, which would be set and reset several times per request.
+// sweepEvery is how often deadlines are looked at. A timeout never strikes early, and at most twice that late. One sweep
+// over all connections replaces a timer per connection, which would be set and reset several times per request.
 const sweepEvery = 250 * time.Millisecond
 
 // phase is what a connection is waiting for, which decides how long it may.
@@ -25,8 +25,15 @@ func (p phase) String() string {
 	return [...]string{"idle", "header", "receiving", "running", "lingering"}[p]
 }
 
-// rateWindow is the time over which the rate of a body is averaged.
-const rateWindow = 20 * time.Second
+// wait is a phase and when it began, on the server's clock: one word, so that whoever reads it sees what belongs together.
+type wait uint64
+
+const phaseBits = 3
+
+func newWait(p phase, since time.Duration) wait { return wait(since)<<phaseBits | wait(p) }
+
+func (w wait) phase() phase         { return phase(w & (1<<phaseBits - 1)) }
+func (w wait) since() time.Duration { return time.Duration(w >> phaseBits) }
 
 // lastChance is how long a client may take, in a shutdown, to send the head of a request.
 const lastChance = time.Second
@@ -64,29 +71,63 @@ func (s *Server) tick(now time.Time) {
 // check ends c's wait if it has lasted too long.
 func (s *Server) check(c *conn) {
 	now := time.Duration(s.now.Load())
-	waited := now - time.Duration(c.since.Load())
-	switch phase(c.phase.Load()) {
-	case idle:
-		limit := s.cfg.KeepAliveTimeout
-		if s.draining.Load() {
-			limit = lastChance
-		} else if c.requests.Load() == 0 {
-			limit = s.cfg.HeaderTimeout // nothing has come yet, and something should
-		}
-		c.endWaitAfter(limit, waited)
-	case header:
-		limit := s.cfg.HeaderTimeout
-		if s.draining.Load() && (limit <= 0 || limit > lastChance) {
-			limit = lastChance
-		}
-		c.endWaitAfter(limit, waited)
-	case receiving:
-		c.endWaitAfter(s.cfg.BodyTimeout, waited)
-		s.checkRate(c, now)
-	case lingering:
-		c.endWaitAfter(lingerTime, waited)
+	w := wait(c.wait.Load())
+	if limit := s.patience(c, w.phase()); limit > 0 && now-w.since() > limit+sweepEvery || s.tooSlow(c, w, now) {
+		c.endWait(w)
 	}
 	s.checkReader(c, now)
+}
+
+// patience is how long c may be in phase p; 0 means for ever.
+func (s *Server) patience(c *conn, p phase) time.Duration {
+	switch p {
+	case idle:
+		if s.draining.Load() {
+			return lastChance
+		}
+		if c.requests.Load() > 0 {
+			return s.cfg.KeepAliveTimeout
+		}
+		return s.cfg.HeaderTimeout // nothing has come yet, and something should
+	case header:
+		if limit := s.cfg.HeaderTimeout; !s.draining.Load() || limit > 0 && limit < lastChance {
+			return limit
+		}
+		return lastChance
+	case receiving:
+		return s.cfg.BodyTimeout
+	case lingering:
+		return lingerTime
+	}
+	return 0
+}
+
+// rateWindow is the time over which the rate of a body is averaged.
+const rateWindow = 20 * time.Second
+
+// window is the stretch of a body over which its rate is measured.
+type window struct {
+	body  wait          // which body
+	began time.Duration // on the server's clock
+	read  int64         // of the body, before
+}
+
+// tooSlow says whether the body that c receives comes too slowly.
+func (s *Server) tooSlow(c *conn, w wait, now time.Duration) bool {
+	if s.cfg.MinBodyRate <= 0 || w.phase() != receiving {
+		return false
+	}
+	if c.window.body != w {
+		c.window = window{body: w, began: w.since()}
+	}
+	span := now - c.window.began
+	if span < rateWindow {
+		return false
+	}
+	read := c.bodyRead.Load()
+	slow := float64(read-c.window.read) < float64(s.cfg.MinBodyRate)*span.Seconds()
+	c.window.began, c.window.read = now, read
+	return slow
 }
 
 // checkReader cuts c if its client has taken nothing of its response for too long.
@@ -98,45 +139,25 @@ func (s *Server) checkReader(c *conn, now time.Duration) {
 	if taken := c.taken(); taken != c.tookAll {
 		c.tookAll = taken
 		c.tookAt.CompareAndSwap(tookAt, int64(now))
-	} else if now-time.Duration(tookAt) > s.cfg.WriteTimeout {
+	} else if now-time.Duration(tookAt) > s.cfg.WriteTimeout+sweepEvery {
 		c.cutOff()
 	}
 }
 
-// checkRate ends c's wait if the body comes too slowly.
-func (s *Server) checkRate(c *conn, now time.Duration) {
-	if began := time.Duration(c.since.Load()); c.windowStart < began {
-		c.windowStart, c.windowRead = began, 0
-	}
-	span := now - c.windowStart
-	if s.cfg.MinBodyRate <= 0 || span < rateWindow {
-		return
-	}
-	read := c.bodyRead.Load()
-	if float64(read-c.windowRead) < float64(s.cfg.MinBodyRate)*span.Seconds() {
-		c.endWait()
-	}
-	c.windowStart, c.windowRead = now, read
+// endWait makes the connection's read return, if w is still what it waits for.
+func (c *conn) endWait(w wait) {
+	c.expired.Store(uint64(w))
+	c.nc.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // a closed connection waits for nothing
 }
 
-func (c *conn) endWaitAfter(limit, waited time.Duration) {
-	if limit > 0 && waited > limit {
-		c.endWait()
-	}
-}
+// late says that the sweeper ended what the connection waits for now.
+func (c *conn) late() bool { return c.expired.Load() == c.wait.Load() }
 
-// endWait makes the connection's read return.
-func (c *conn) endWait() {
-	if !c.expired.Swap(true) {
-		c.nc.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // a closed connection waits for nothing
-	}
-}
+// phase is what the connection waits for now.
+func (c *conn) phase() phase { return wait(c.wait.Load()).phase() }
 
 // enter begins a phase.
-func (c *conn) enter(p phase) {
-	c.since.Store(c.srv.now.Load())
-	c.phase.Store(uint32(p))
-}
+func (c *conn) enter(p phase) { c.wait.Store(uint64(newWait(p, time.Duration(c.srv.now.Load())))) }
 
 // enterBody begins the receiving of a body.
 func (c *conn) enterBody() {

@@ -82,3 +82,131 @@ func TestABodyThatEndsWithItsConnectionIsNotCutSilently(t *testing.T) {
 		})
 	}
 }
+
+// The sweeper looks at the clock and then acts; meanwhile the next request may have begun, and has all its time.
+func TestATimeoutStrikesOnlyWhatItWasMeantFor(t *testing.T) {
+	s, addr, _ := serving(t, Config{}, answering())
+	c := dial(t, addr)
+	c.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n")
+	c.response("GET")
+	conn := onlyConn(t, s)
+	eventually(t, "it is idle", func() bool { return conn.phase() == idle })
+	before := wait(conn.wait.Load())
+	for _, half := range []string{"GET /2 HTTP/1.1\r\n", "Host: a\r\nContent-Length: 4\r\n\r\n", "bo"} {
+		c.send(half)
+		eventually(t, "it was read", func() bool { return wait(conn.wait.Load()) != before })
+		conn.endWait(before)
+		time.Sleep(5 * time.Millisecond)
+	}
+	c.send("dy")
+	if res, body := c.response("GET"); res.StatusCode != 200 || body != "body" {
+		t.Errorf("it got %d %q", res.StatusCode, body)
+	}
+	conn.endWait(wait(conn.wait.Load()))
+	c.closed()
+}
+
+// At the end of its patience with an idle connection, or in a shutdown, the server serves what has come by then.
+func TestARequestThatCameBeforeTheTimeoutStruckIsRead(t *testing.T) {
+	s, _, _ := serving(t, Config{}, answering())
+	l, addr := listen(t)
+	defer l.Close()
+	peer := dial(t, addr)
+	nc, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	c, err := newConn(s, nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer.send("GET")
+	time.Sleep(5 * time.Millisecond) // it has come, and nobody has read it
+	c.endWait(wait(c.wait.Load()))
+	if err := c.fill(); err != nil || string(c.work.in) != "GET" {
+		t.Errorf("nothing was read: %v", err)
+	}
+	c.enter(idle)
+	c.work.in = c.work.in[:0]
+	c.endWait(wait(c.wait.Load()))
+	if err := c.fill(); err == nil || c.parked {
+		t.Errorf("it goes on for ever: %v", err)
+	}
+}
+
+func TestABodyHasToComeAtItsRate(t *testing.T) {
+	const second = time.Second
+	s := &Server{cfg: Config{MinBodyRate: 1000}}
+	for name, test := range map[string]struct {
+		bytes []int64 // that have come by each look, one a second
+		slow  int     // at which look it is too slow; 0: never
+	}{
+		"nothing comes":              {make([]int64, 60), 20},
+		"just enough":                {ramp(60, 1000), 0},
+		"a little less":              {ramp(60, 999), 20},
+		"all in the first second":    {flat(25, 25_000), 0},
+		"a burst and nothing after":  {flat(60, 25_000), 40},
+		"slow at first, fast enough": {append(flat(19, 0), ramp(30, 20_000)...), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &conn{}
+			began := newWait(receiving, 7*second)
+			slow := 0
+			for i, bytes := range test.bytes {
+				c.bodyRead.Store(bytes)
+				if look := i + 1; s.tooSlow(c, began, 7*second+time.Duration(look)*second) && slow == 0 {
+					slow = look
+				}
+			}
+			if slow != test.slow {
+				t.Errorf("it is too slow at look %d, want %d", slow, test.slow)
+			}
+		})
+	}
+}
+
+// The next body is measured by itself, whatever the one before it was like.
+func TestEachBodyHasAWindowOfItsOwn(t *testing.T) {
+	s := &Server{cfg: Config{MinBodyRate: 1000}}
+	c := &conn{}
+	c.bodyRead.Store(1 << 30)
+	s.tooSlow(c, newWait(receiving, 0), rateWindow)
+	c.bodyRead.Store(20_000)
+	if s.tooSlow(c, newWait(receiving, rateWindow), 2*rateWindow) {
+		t.Error("the second body is too slow, measured by the first")
+	}
+	if s.tooSlow(c, newWait(running, 0), 10*rateWindow) {
+		t.Error("a request that runs is too slow")
+	}
+}
+
+func ramp(n int, step int64) []int64 {
+	all := make([]int64, n)
+	for i := range all {
+		all[i] = int64(i+1) * step
+	}
+	return all
+}
+
+func flat(n int, value int64) []int64 {
+	all := make([]int64, n)
+	for i := range all {
+		all[i] = value
+	}
+	return all
+}
+
+// onlyConn is the one connection there is.
+func onlyConn(t *testing.T, s *Server) *conn {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.conns) != 1 {
+		t.Fatalf("there are %d connections", len(s.conns))
+	}
+	for c := range s.conns {
+		return c
+	}
+	return nil
+}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -190,28 +189,10 @@ func workerSettings(cfg config.Config, index int) []string {
 		"debug_pages=" + flag(cfg.Environment == "development" || cfg.Environment == "test"),
 		"parent=" + strconv.Itoa(os.Getpid()),
 	}
-	if gemfile := gemfile(cfg.Directory); gemfile != "" {
-		settings = append(settings, "bundle_gemfile="+gemfile)
+	if cfg.Gemfile != "" {
+		settings = append(settings, "bundle_gemfile="+cfg.Gemfile)
 	}
 	return settings
-}
-
-// gemfile is the app's Gemfile, by Bundler's rules: BUNDLE_GEMFILE, else a Gemfile or gems.rb in the app's directory.
-func gemfile(dir string) string {
-	if named := os.Getenv("BUNDLE_GEMFILE"); named != "" {
-		return named
-	}
-	for _, name := range []string{"Gemfile", "gems.rb"} {
-		if path := filepath.Join(dir, name); isFile(path) {
-			return path
-		}
-	}
-	return ""
-}
-
-func isFile(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
 }
 
 func serverConfig(cfg config.Config, log *logs.Log, access *logs.AccessLog, asked *signals) server.Config {

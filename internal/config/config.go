@@ -1,5 +1,6 @@
 // Package config knows every setting of Serval: its name, its default, where its value came from and what is wrong
-// with it. A flag beats the environment, the environment beats the default. No other package reads the environment.
+// with it. A flag beats the environment, the environment beats the default. No other package takes
+// settings from the environment.
 package config
 
 import (
@@ -18,6 +19,10 @@ type Config struct {
 
 	// Rackup is the app's rackup file, absolute. Default: config.ru in Directory.
 	Rackup string
+
+	// Gemfile is the app's Gemfile, by Bundler's rules: BUNDLE_GEMFILE, else Gemfile or gems.rb in Directory. Empty: the
+	// app has none.
+	Gemfile string
 
 	// Environment is the app's environment, RACK_ENV for the workers. Default: "development".
 	Environment string

@@ -119,6 +119,7 @@ func (c *Config) settle(rackup string, env map[string]string) error {
 		rackup = "config.ru"
 	}
 	c.Rackup = c.abs(rackup)
+	c.Gemfile = c.findGemfile(env["BUNDLE_GEMFILE"])
 	c.Pidfile = c.abs(c.Pidfile)
 	c.RedirectStdout = c.abs(c.RedirectStdout)
 	c.RedirectStderr = c.abs(c.RedirectStderr)
@@ -142,6 +143,18 @@ func (c *Config) settle(rackup string, env map[string]string) error {
 		return addPort(c, "9292")
 	}
 	return nil
+}
+
+func (c *Config) findGemfile(named string) string {
+	if named != "" {
+		return c.abs(named)
+	}
+	for _, name := range []string{"Gemfile", "gems.rb"} {
+		if info, err := os.Stat(c.abs(name)); err == nil && info.Mode().IsRegular() {
+			return c.abs(name)
+		}
+	}
+	return ""
 }
 
 // notePumaConfig leaves a word in the log for people who wonder why their config file does nothing.

@@ -177,6 +177,29 @@ func TestWorkersGetTheEnvironmentDecidedHere(t *testing.T) {
 	}
 }
 
+func TestTheGemfileIsFoundAsBundlerFindsIt(t *testing.T) {
+	dir := t.TempDir()
+	find := func(environ ...string) string {
+		c := load(t, []Arg{{"dir", dir}}, environ...)
+		return c.Gemfile
+	}
+	if have := find(); have != "" {
+		t.Errorf("without any it is %q", have)
+	}
+	for _, name := range []string{"gems.rb", "Gemfile"} { // the later one goes first
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if have := find(); have != path {
+			t.Errorf("with %s it is %q", name, have)
+		}
+	}
+	if have := find("BUNDLE_GEMFILE=/elsewhere/Gemfile"); have != "/elsewhere/Gemfile" {
+		t.Errorf("with BUNDLE_GEMFILE it is %q", have)
+	}
+}
+
 func TestTextsAreUTF8WhereNothingSaysOtherwise(t *testing.T) {
 	for _, test := range []struct {
 		environ string

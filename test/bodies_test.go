@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -187,7 +188,7 @@ func TestAFileThatIsNoneIsNotSent(t *testing.T) {
 	t.Parallel()
 	s := testkit.Start(t, "bodies")
 	fifo := filepath.Join(t.TempDir(), "fifo")
-	if err := mkfifo(fifo); err != nil {
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{t.TempDir(), fifo, "/nonexistent", "/dev/zero"} {

@@ -12,8 +12,6 @@ import (
 	"serval/internal/testkit"
 )
 
-const stop = syscall.SIGSTOP
-
 func TestATermLetsRequestsFinish(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

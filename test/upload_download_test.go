@@ -6,39 +6,39 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"serval/internal/testkit"
 )
 
 const (
-	large    = 200 << 20 // bytes of a body
-	mayGrow  = 32 << 20  // bytes of memory it may cost
-	warmUp   = 2 << 20   // bytes of a body before, so that what is loaded once does not count
-	pieceLen = 1 << 20
+	large   = 200 << 20 // bytes of a body
+	mayGrow = 32 << 20  // bytes of memory it may cost
+	warmUp  = 2 << 20   // bytes of a body before, so that what is loaded once does not count
 )
 
-// source makes a body of any length, and its digest.
+// source makes a body of any length, no part of which is like another, and its digest.
 type source struct {
 	left   int
 	sha256 hash.Hash
-	n      byte
+	random *rand.ChaCha8
 }
 
-func newSource(size int) *source { return &source{left: size, sha256: sha256.New()} }
+func newSource(size int) *source {
+	return &source{left: size, sha256: sha256.New(), random: rand.NewChaCha8([32]byte{})}
+}
 
 func (s *source) Read(p []byte) (int, error) {
 	if s.left == 0 {
 		return 0, io.EOF
 	}
-	p = p[:min(len(p), s.left, pieceLen)]
-	for i := range p {
-		s.n = s.n*5 + 7
-		p[i] = s.n ^ byte(s.left>>10)
-	}
+	p = p[:min(len(p), s.left)]
+	s.random.Read(p)
 	s.left -= len(p)
 	s.sha256.Write(p)
 	return len(p), nil
@@ -186,4 +186,32 @@ func TestSpooledBodiesAreGoneAfterwards(t *testing.T) {
 		}
 		return true
 	})
+}
+
+func TestADiskThatIsFullIsTheClientsLossOnly(t *testing.T) {
+	t.Parallel()
+	// A limit on the size of files stands for the full disk.
+	full := []string{"sh", "-c", `ulimit -f 300 && exec "$0" "$@"`, testkit.Binary(t)}
+	s := testkit.Command{App: "echo", Program: full}.Start(t)
+	if r := s.Do("POST", "/digest", strings.Repeat("x", 1<<20)); r.Status != 503 {
+		t.Errorf("an upload got %+v", r)
+	}
+	s.AwaitLog("the request body could not be written to disk")
+	if r := s.Do("POST", "/body", "small"); r.Body != "small" {
+		t.Errorf("the next upload got %+v", r)
+	}
+
+	// A slow reader's response cannot be kept; then its thread waits.
+	s = testkit.Command{App: "bodies", Program: full, Flags: []string{"-t", "2"}}.Start(t)
+	for _, path := range []string{"/generate?mb=20&length=1", "/string?mb=20", "/big-array?mb=20"} {
+		slow := s.Dial()
+		slow.Send(testkit.Request("GET", path, ""))
+		head := slow.Head()
+		if r := s.Get("/one"); r.Status != 200 {
+			t.Errorf("got %+v", r)
+		}
+		if n, err := io.CopyN(io.Discard, slow, 20<<20); err != nil {
+			t.Errorf("%s: %d bytes came, %v (%q)", path, n, err, head)
+		}
+	}
 }

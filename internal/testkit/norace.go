@@ -2,7 +2,7 @@
 
 package testkit
 
-const (
-	raceEnabled = false
-	slowness    = 1
-)
+// Race says that the tests, and the servers they start, run under the race detector, which costs time and memory.
+const Race = false
+
+const slowness = 1

@@ -181,9 +181,9 @@ func (s *Server) Addr() string {
 	return ""
 }
 
-// Workers returns the worker processes, the oldest first.
+// Workers returns the worker processes that live, the oldest first.
 func (s *Server) Workers() []Process {
-	workers := Children(s.PID)
+	workers := slices.DeleteFunc(Children(s.PID), func(p Process) bool { return !p.Alive() })
 	slices.SortFunc(workers, func(a, b Process) int { return strings.Compare(pad(a.start), pad(b.start)) })
 	return workers
 }

@@ -48,7 +48,7 @@ func Binary(t testing.TB) string {
 		binary.path = filepath.Join(binary.dir, "serval")
 		build := exec.Command(goTool(), "build", "-buildvcs=false", "-o", binary.path)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if raceEnabled {
+		if Race {
 			build.Args = append(build.Args, "-race")
 			build.Env = append(os.Environ(), "CGO_ENABLED=1") // the race detector is C
 		}

@@ -14,6 +14,7 @@ func TestThePagesDoWhatTheyShow(t *testing.T) {
 	t.Parallel()
 	testkit.Need(t, "ruby")
 	testkit.Need(t, "curl")
+	testkit.Need(t, "pgrep")
 	for _, p := range docPages(t) {
 		blocks := p.blocks()
 		if !runs(blocks) {

@@ -108,8 +108,6 @@ func remoteAddr(nc net.Conn, local string) []byte {
 
 // serve is the connection's life.
 func (c *conn) serve() {
-	defer c.srv.forget(c)
-	defer c.nc.Close()
 	for c.readHead() && c.readBody() {
 		c.begin()
 		if !c.await() {
@@ -356,8 +354,6 @@ func (c *conn) hurry() {
 
 // turnAway answers a connection that is one too many.
 func (c *conn) turnAway() {
-	defer c.srv.forget(c)
-	defer c.nc.Close()
 	c.srv.complain("connections", "refused a connection from %s: %d are open (--max-connections)", c.remote, c.srv.cfg.MaxConnections)
 	c.refuse(503, "")
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"io"
 	"os"
 	"strconv"
 
@@ -58,9 +59,14 @@ func (c *conn) File(status int, block []byte, f *os.File, offset, size int64) {
 		return
 	}
 	c.writeHead(status, block, nil, size)
-	if c.framing.NoBody || size == 0 || c.broken {
+	switch {
+	case c.framing.AppChunked && !c.framing.NoBody && !c.broken:
+		c.ended, c.endedOK = true, true
+		c.startCopying(f, io.NewSectionReader(f, offset, size))
+		return
+	case c.framing.NoBody || size == 0 || c.broken:
 		f.Close()
-	} else {
+	default:
 		c.sent += size
 		c.backlog.addFile(f, offset, size)
 		c.startDraining()

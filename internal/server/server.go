@@ -63,6 +63,7 @@ type Server struct {
 
 	mu        sync.Mutex // guards following
 	conns     map[*conn]struct{}
+	turned    int // of those, the ones that are being turned away
 	listeners []net.Listener
 	over      bool // no connection may begin any more
 	draining  atomic.Bool
@@ -152,8 +153,11 @@ func (s *Server) start(nc net.Conn) {
 		nc.Close()
 		return
 	}
-	full := s.cfg.MaxConnections > 0 && len(s.conns) >= s.cfg.MaxConnections
+	full := s.cfg.MaxConnections > 0 && len(s.conns)-s.turned >= s.cfg.MaxConnections
 	s.conns[c] = struct{}{}
+	if full {
+		s.turned++
+	}
 	s.mu.Unlock()
 	s.running.Go(func() {
 		if full {
@@ -161,13 +165,14 @@ func (s *Server) start(nc net.Conn) {
 		} else {
 			c.serve()
 		}
+		nc.Close()
+		s.mu.Lock()
+		delete(s.conns, c)
+		if full {
+			s.turned--
+		}
+		s.mu.Unlock()
 	})
-}
-
-func (s *Server) forget(c *conn) {
-	s.mu.Lock()
-	delete(s.conns, c)
-	s.mu.Unlock()
 }
 
 // Connections returns how many clients are connected.

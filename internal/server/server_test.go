@@ -566,6 +566,56 @@ func TestOneConnectionTooManyIsTurnedAway(t *testing.T) {
 	}
 }
 
+// Those that are turned away must not keep others out: a crowd at the door would keep the server closed for ever.
+func TestWhoIsTurnedAwayTakesNoPlace(t *testing.T) {
+	s, addr, _ := serving(t, Config{MaxConnections: 1}, answering())
+	first := dial(t, addr)
+	eventually(t, "one is connected", func() bool { return s.Connections() == 1 })
+	for range 5 {
+		c := dial(t, addr)
+		if res, _ := c.response("GET"); res.StatusCode != 503 {
+			t.Fatalf("one too many got %d", res.StatusCode)
+		}
+	}
+	first.Close()
+	eventually(t, "the first one's place is free", func() bool { return s.Connections() == 5 }) // they linger
+	c := dial(t, addr)
+	c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	if res, _ := c.response("GET"); res.StatusCode != 200 {
+		t.Errorf("the next one got %d", res.StatusCode)
+	}
+}
+
+// A file whose response says Transfer-Encoding: chunked holds chunks; what is in them is the body.
+func TestAFileOfChunksIsDecoded(t *testing.T) {
+	const text = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" // as a body, nothing but a body
+	for _, proto := range []string{"1.1", "1.0"} {
+		for name, content := range map[string]string{
+			"chunks":    fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(text), text),
+			"no chunks": text,
+		} {
+			t.Run(name+" over "+proto, func(t *testing.T) {
+				a := &app{handle: func(r *dispatch.Request) {
+					r.Responder.File(200, []byte("transfer-encoding\x00chunked\x00"), tempFile(t, []byte(content)), 0, int64(len(content)))
+				}}
+				s, addr, _ := serving(t, Config{}, a)
+				c := dial(t, addr)
+				c.send("GET / HTTP/" + proto + "\r\nHost: a\r\n\r\n")
+				res, err := http.ReadResponse(c.Reader, nil)
+				if err != nil {
+					t.Skip("it was reset before the head was read")
+				}
+				body, err := io.ReadAll(res.Body)
+				if whole := name == "chunks"; whole != (err == nil) || whole && string(body) != text {
+					t.Errorf("the client reads %q, %v", body, err)
+				}
+				c.Close()
+				eventually(t, "the connection is forgotten", func() bool { return s.Connections() == 0 })
+			})
+		}
+	}
+}
+
 func TestShutdownLetsRequestsEnd(t *testing.T) {
 	requests := make(chan *dispatch.Request, 1)
 	s, addr, _ := serving(t, Config{}, &app{handle: func(r *dispatch.Request) { requests <- r }})

@@ -13,14 +13,21 @@ func (c *conn) Stream(rest *os.File) {
 		rest.Close()
 		return
 	}
-	c.source = rest
-	c.srv.running.Go(func() { c.copyStream(rest) })
+	c.startCopying(rest, rest)
+}
+
+// startCopying passes the rest of a body on, which is read from source by way of body. mu is held.
+func (c *conn) startCopying(source *os.File, body io.Reader) {
+	c.source = source
+	c.srv.running.Go(func() {
+		defer source.Close()
+		c.copyStream(body)
+	})
 }
 
 // copyStream passes the rest of a body on, to its end. It reads no further while more than the spool's limit waits for the
 // client, or while there is no disk to spool on: that is what makes the app wait.
-func (c *conn) copyStream(rest *os.File) {
-	defer rest.Close()
+func (c *conn) copyStream(rest io.Reader) {
 	buf := make([]byte, 64<<10)
 	var failed error
 	for {

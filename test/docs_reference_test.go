@@ -181,8 +181,8 @@ func TestThePageOnVariablesHasThoseThatAreRead(t *testing.T) {
 		}
 	}
 	for file, read := range map[string]string{
-		"internal/cli/start.go": `os.Getenv\("(\w+)"\)`, "internal/worker/runtime.go": `os.Getenv\("(\w+)"\)`,
-		"internal/config/load.go": `env\["(\w+)"\]`, "ruby/lib/serval/env.rb": `ENV.fetch\("(\w+)"`,
+		"internal/config/load.go": `env\["(\w+)"\]`, "internal/worker/runtime.go": `os.Getenv\("(\w+)"\)`,
+		"ruby/lib/serval/env.rb": `ENV.fetch\("(\w+)"`,
 	} {
 		found := regexp.MustCompile(read).FindAllStringSubmatch(readPage(t, file).text, -1)
 		if len(found) == 0 {
@@ -260,13 +260,14 @@ var numbers = []struct{ page, says, file, code string }{
 	{"explanation/shutdown.md", "sends its request within a second", "internal/server/sweeper.go", "lastChance = time.Second"},
 	{"explanation/shutdown.md", "for up to two seconds more", "internal/server/sweeper.go", "lingerTime = 2 * time.Second"},
 	{"how-to/limit-requests.md", "looked at every five seconds", "internal/dispatch/seat.go", "memoryEvery  = 5 * time.Second"},
+	{"reference/failures.md", "200 lines are cut in the middle", "ruby/lib/serval/failure.rb", "LONGEST_BACKTRACE = 200 # lines"},
 	{"reference/failures.md", "four times a second", "internal/server/sweeper.go", "sweepEvery = 250 * time.Millisecond"},
 	{"reference/failures.md", "over 20 s", "internal/server/sweeper.go", "rateWindow = 20 * time.Second"},
 	{"reference/log.md", "the pause grows to 30 s", "internal/dispatch/seat.go", "backoffMost  = 30 * time.Second"},
 	{"reference/log.md", "at most a tenth of a second late", "internal/logs/accesslog.go", "flushInterval = 100 * time.Millisecond"},
 	{"reference/log.md", "past 4 MiB", "internal/logs/accesslog.go", "maxWaiting    = 4 << 20"},
 	{"reference/responses.md", "up to 256 KiB it is gathered", "ruby/lib/serval/wire.rb", "LONGEST_IN_FRAMES = 256 * 1024"},
-	{"reference/wire.md", "within half a millisecond", "ruby/lib/serval/closings.rb", "QUICK = 0.0005 # seconds"},
+	{"reference/wire.md", "took less than half a\nmillisecond each", "ruby/lib/serval/closings.rb", "QUICK = 0.0005 # seconds"},
 	{"reference/wire.md", "A frame has at most 4 MiB", "internal/wire/wire.go", "MaxFrame = 4 << 20"},
 	{"reference/wire.md", "after 1,024 of them", "internal/wire/keys.go", "maxShapes    = 1024"},
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -405,19 +406,22 @@ func (c *conn) handOver(give dispatch.Give) {
 		leftover = c.work.in
 	}
 	c.mu.Unlock()
-	socket, ok := c.nc.(interface{ File() (*os.File, error) })
-	if !ok {
-		give(nil, nil)
-		return
+	f, err := c.socket()
+	if err == nil && len(leftover) > wire.MaxText {
+		f.Close()
+		f, err = nil, fmt.Errorf("its client has sent %d bytes already, and no more than %d can go along", len(leftover), wire.MaxText)
 	}
-	f, err := socket.File()
 	if err != nil {
 		c.srv.cfg.Log.Error("cannot hand a hijacked connection to its app: %v", err)
-		give(nil, nil)
-		return
-	}
-	if len(leftover) > wire.MaxMessage-5 {
-		leftover = leftover[:wire.MaxMessage-5]
+		leftover = nil
 	}
 	give(f, leftover)
+}
+
+// socket is a duplicate of the client's socket.
+func (c *conn) socket() (*os.File, error) {
+	if socket, ok := c.nc.(interface{ File() (*os.File, error) }); ok {
+		return socket.File()
+	}
+	return nil, errors.New("it has no descriptor")
 }

@@ -12,7 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"serval/internal/dispatch"
+	"serval/internal/wire"
 )
 
 // The connection's goroutine may be anywhere between two reads when it is to hand the socket over. It must hear of it
@@ -175,5 +178,54 @@ func TestChunksOfTheAppThatAreNoneEndTheResponse(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// What an app reads from a socket it hijacked must not have a hole in it.
+func TestAHijackWithMoreInputThanCanGoAlongIsRefused(t *testing.T) {
+	requests, given := make(chan *dispatch.Request, 1), make(chan *os.File, 1)
+	s, addr, log := serving(t, Config{}, &app{handle: func(r *dispatch.Request) { requests <- r }})
+	c := dial(t, addr)
+	// A large head makes for a large buffer.
+	c.send("GET / HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("X-Long: "+strings.Repeat("x", 7000)+"\r\n", 10) + "\r\n")
+	r := <-requests
+	conn := onlyConn(t, s)
+	conn.mu.Lock() // nothing is read until all of it is there
+	c.send(strings.Repeat("y", wire.MaxText+1))
+	eventually(t, "it has arrived", func() bool { return unsent(c.Conn) == 0 })
+	conn.mu.Unlock()
+	eventually(t, "it is read", func() bool {
+		conn.mu.Lock()
+		defer conn.mu.Unlock()
+		return len(conn.work.in) > 0
+	})
+	r.Responder.Hijack(func(socket *os.File, _ []byte) { given <- socket })
+	if socket := <-given; socket != nil {
+		socket.Close()
+		t.Error("the app got the socket without what had come before")
+	}
+	if !log.has("can go along") {
+		t.Errorf("the operator reads %q", log.lines)
+	}
+}
+
+// unsent is how many bytes of a connection its peer has not got.
+func unsent(conn net.Conn) (n int) {
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err == nil {
+		raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) })
+	}
+	return n
+}
+
+func TestIdlenessIsReportedOnce(t *testing.T) {
+	idle := make(chan bool, 10)
+	s, _, _ := serving(t, Config{IdleTimeout: time.Millisecond, OnIdle: func() { idle <- true }}, answering())
+	<-idle
+	for range 3 {
+		s.checkIdle()
+	}
+	if len(idle) > 0 {
+		t.Error("it was reported again")
 	}
 }

@@ -72,6 +72,7 @@ type Server struct {
 	sweeper sync.WaitGroup
 	stopped chan struct{}
 	stop    sync.Once
+	onIdle  sync.Once // asked again, whoever stops the server would lose patience
 }
 
 // New returns a server that is not listening yet.
@@ -237,6 +238,6 @@ func (s *Server) checkIdle() {
 	}
 	s.mu.Unlock()
 	if !busy {
-		s.cfg.OnIdle()
+		s.onIdle.Do(s.cfg.OnIdle)
 	}
 }

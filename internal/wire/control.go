@@ -24,13 +24,16 @@ const (
 	AskBacktrace = 'b' // send backtraces of the thread that runs ID, of all for 0
 )
 
-// MaxMessage is the longest packet on the control socket, in bytes.
-const MaxMessage = 64 << 10
+// MaxMessage is the longest packet on the control socket, MaxText the longest text in one, in bytes.
+const (
+	MaxMessage = 64 << 10
+	MaxText    = MaxMessage - 5
+)
 
 // AppendMessage appends m in its encoded form; text that would not fit is cut.
 func AppendMessage(dst []byte, m Message) []byte {
-	if len(m.Text) > MaxMessage-5 {
-		m.Text = m.Text[:MaxMessage-5]
+	if len(m.Text) > MaxText {
+		m.Text = m.Text[:MaxText]
 	}
 	dst = append(dst, m.Kind)
 	dst = binary.BigEndian.AppendUint32(dst, m.ID)

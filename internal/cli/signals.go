@@ -25,6 +25,7 @@ type signals struct {
 
 	log    *logs.Log
 	caught chan os.Signal
+	pipes  chan os.Signal
 	over   chan struct{}
 	done   sync.WaitGroup
 }
@@ -34,11 +35,13 @@ func watchSignals(ctx context.Context, log *logs.Log) *signals {
 	s := &signals{
 		log:   log,
 		ended: make(chan struct{}), again: make(chan struct{}), reopen: make(chan struct{}, 1),
-		caught: make(chan os.Signal, 8), over: make(chan struct{}),
+		caught: make(chan os.Signal, 8), pipes: make(chan os.Signal, 1), over: make(chan struct{}),
 	}
-	// PIPE is caught to be ignored: a log reader that died is no reason to. Caught rather than ignored, because what is
-	// ignored stays so in the programs that the app starts.
-	signal.Notify(s.caught, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
+	signal.Notify(s.caught, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	// PIPE is caught to be ignored: a log reader that died is no reason to stop. Caught rather than ignored, because what
+	// is ignored stays so in the programs that the app starts. It has a channel of its own, which nobody reads: every
+	// client that leaves early makes for one, and in a crowd of them a TERM would find the other channel full.
+	signal.Notify(s.pipes, syscall.SIGPIPE)
 	// These mean something to Puma. Uncaught, some of them would stop or end the server.
 	signal.Notify(s.caught, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTTIN, syscall.SIGTTOU)
 	s.done.Go(func() { s.run(ctx) })
@@ -86,6 +89,7 @@ func (s *signals) end(cause os.Signal) {
 
 func (s *signals) stop() {
 	signal.Stop(s.caught)
+	signal.Stop(s.pipes)
 	close(s.over)
 	s.done.Wait()
 }

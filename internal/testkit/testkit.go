@@ -4,10 +4,12 @@
 package testkit
 
 import (
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +30,10 @@ func Main(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary.dir = dir
+	flag.Parse()
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		parallel.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0))) // the tests mostly wait
+	}
 	return m.Run()
 }
 

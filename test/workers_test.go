@@ -65,7 +65,7 @@ func held(t *testing.T, s *testkit.Server, method, path string) *testkit.Client 
 	c.Send(testkit.Request(method, path, ""))
 	// A second request on another connection is answered only after the front has read the first. That a worker
 	// has begun it shows in nothing but time.
-	time.Sleep(100 * time.Millisecond)
+	time.Sleep(testkit.Patience / 400)
 	return c
 }
 

@@ -13,6 +13,7 @@ import (
 // Exit says how a worker ended.
 type Exit struct {
 	Status      syscall.WaitStatus
+	Fault       error // what it did that made Serval kill it
 	OutOfMemory bool // it was killed, and the kernel's out-of-memory killer was at work meanwhile
 	Err         error
 }
@@ -24,6 +25,8 @@ func (e Exit) String() string {
 	switch {
 	case e.Err != nil:
 		return "ended in an unknown way: " + e.Err.Error()
+	case e.Fault != nil:
+		return "was killed by Serval because " + e.Fault.Error()
 	case e.Status.Signaled() && e.OutOfMemory:
 		return "was killed by SIGKILL, out of memory: the kernel's OOM killer was at work"
 	case e.Status.Signaled():

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"syscall"
@@ -33,7 +34,7 @@ type reader struct {
 
 const readerBuffer = 64 << 10
 
-var errWorkerGone = errors.New("the worker closed its socket")
+var errWorkerGone = errors.New("it closed its socket")
 
 func newReader(conn *net.UnixConn) (*reader, error) {
 	raw, err := conn.SyscallConn()
@@ -168,6 +169,14 @@ func (r *reader) file(name string) *os.File {
 	r.fds = append(r.fds[:0], r.fds[1:]...)
 	unix.SetNonblock(fd, true) //nolint:errcheck // it only saves a thread while a stream is quiet; files ignore it
 	return os.NewFile(uintptr(fd), name)
+}
+
+// unclaimed says that there are descriptors which belong to no frame. One may be that of a frame still incomplete.
+func (r *reader) unclaimed() error {
+	if len(r.fds) > 1 {
+		return fmt.Errorf("it sent %d descriptors that belong to no frame", len(r.fds))
+	}
+	return nil
 }
 
 // close closes descriptors that nobody took.

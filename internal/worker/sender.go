@@ -73,6 +73,13 @@ func (s *sender) end() {
 	s.flush()
 }
 
+// ended says whether the worker was told that no more comes.
+func (s *sender) ended() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ending
+}
+
 // done ends a flush; it returns with mu held. Errors need no care here: a broken socket is a dead worker, and that is
 // noticed where its end is awaited.
 func (s *sender) done(buf []byte) {

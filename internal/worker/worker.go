@@ -53,15 +53,18 @@ type Worker struct {
 	conn    *net.UnixConn // requests
 	control *net.UnixConn
 	wake    *os.File
+	wakeRaw syscall.RawConn
 	sender  sender
 	reader  *reader
 	oom     int64 // the OOM killer's count at start
 
-	ready   chan struct{} // closed when the worker said ready, or exited
-	exited  chan struct{} // closed when the process is gone and all it said was handled
-	mu      sync.Mutex    // guards following
-	facts   map[string]string
+	ready   chan struct{}     // closed when the worker said ready, or exited
+	gone    chan struct{}     // closed when the process is gone
+	exited  chan struct{}     // closed when all it said was handled as well
+	mu      sync.Mutex        // guards following
+	facts   map[string]string // nil: not ready yet
 	bootErr string
+	fault   error // why it was killed, if it broke the protocol
 	exit    Exit
 	answers map[uint32]chan string // who waits for backtraces
 }
@@ -75,7 +78,7 @@ func (e *ErrBoot) Error() string { return strings.TrimRight(e.Text, "\n") }
 func Start(cfg Config, h Handler) (*Worker, error) {
 	w := &Worker{
 		Index: cfg.Index, handler: h,
-		ready: make(chan struct{}), exited: make(chan struct{}),
+		ready: make(chan struct{}), gone: make(chan struct{}), exited: make(chan struct{}),
 		answers: map[uint32]chan string{},
 	}
 	theirs, err := w.open()
@@ -123,25 +126,43 @@ func (w *Worker) open() (theirs []*os.File, err error) {
 		return theirs, err
 	}
 	theirs = append(theirs, end)
-	sleeper, waker, err := os.Pipe()
+	sleeper, waker, err := w.openWake()
 	if err != nil {
 		return theirs, err
 	}
 	theirs = append(theirs, sleeper, waker)
-	wake, err := unix.FcntlInt(waker.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return theirs, err
-	}
-	if err = unix.SetNonblock(wake, true); err != nil {
-		return theirs, err
-	}
-	w.wake = os.NewFile(uintptr(wake), "wake")
 	if w.reader, err = newReader(w.conn); err != nil {
 		return theirs, err
 	}
 	raw, err := w.conn.SyscallConn()
 	w.sender.conn, w.sender.raw, w.sender.write = w.conn, raw, w.sender.writeReady
 	return theirs, err
+}
+
+// openWake makes the wake pipe and returns both ends for the worker. The front's end does not block: a full pipe holds
+// wake-ups enough, and whoever wakes threads holds the pool's lock.
+func (w *Worker) openWake() (sleeper, waker *os.File, err error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, fmt.Errorf("cannot make a pipe: %w", err)
+	}
+	// Files made of descriptors that block: handing one of another kind to exec would make it block, and ours with it.
+	sleeper, waker = os.NewFile(uintptr(fds[0]), "wake"), os.NewFile(uintptr(fds[1]), "wake")
+	// Wake-ups that nobody slept for stay in the pipe and wake somebody later, for nothing. A page of them is plenty.
+	unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, os.Getpagesize()) //nolint:errcheck // a wish
+	ours, err := unix.FcntlInt(uintptr(fds[1]), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		err = unix.SetNonblock(ours, true)
+		w.wake = os.NewFile(uintptr(ours), "wake")
+	}
+	if err == nil {
+		w.wakeRaw, err = w.wake.SyscallConn()
+	}
+	if err != nil {
+		closeAll([]*os.File{sleeper, waker})
+		return nil, nil, err
+	}
+	return sleeper, waker, nil
 }
 
 // socketpair returns the front's end as a connection and the worker's as a file.
@@ -170,8 +191,11 @@ func (w *Worker) run() {
 	wg.Go(w.readFrames)
 	wg.Go(w.readControl)
 	err := w.cmd.Wait()
-	// A process that the app forked may hold the socket open, so its end is not awaited: what the worker said is there.
+	close(w.gone)
+	// A process that the app forked may hold the sockets open, so their ends are not awaited: what the worker said is
+	// there. Nor may a write to it wait any more.
 	w.conn.SetDeadline(time.Now().Add(-time.Second))                 //nolint:errcheck // a closed socket ends the read as well
+	w.control.SetWriteDeadline(time.Now().Add(-time.Second))         //nolint:errcheck // as above
 	w.control.SetReadDeadline(time.Now().Add(50 * time.Millisecond)) //nolint:errcheck // its last words are in the buffer
 	wg.Wait()
 	w.sender.waiting.Wait()
@@ -198,7 +222,7 @@ func (w *Worker) exitOf(err error) Exit {
 	if !ok {
 		return Exit{Err: err}
 	}
-	exit := Exit{Status: status}
+	exit := Exit{Status: status, Fault: w.fault}
 	exit.OutOfMemory = status.Signaled() && status.Signal() == syscall.SIGKILL && oomKills() > w.oom
 	return exit
 }
@@ -207,30 +231,50 @@ func (w *Worker) exitOf(err error) Exit {
 func (w *Worker) readFrames() {
 	fill := w.reader.fill
 	for {
-		if err := fill(); errors.Is(err, os.ErrDeadlineExceeded) {
+		err := fill()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
 			fill = w.reader.fillNow
 			continue
-		} else if err != nil {
-			break
 		}
-		if err := w.handleFrames(); err != nil {
-			// Bytes that are no frames mean that nothing this worker says can be trusted any more.
-			w.mu.Lock()
-			w.bootErr = err.Error()
-			w.mu.Unlock()
-			w.Kill()
+		if err == nil {
+			err = w.handleFrames()
+		}
+		if err != nil {
+			w.readFailed(err)
 			break
 		}
 	}
 	w.sender.flush()
 }
 
+// readFailed ends a worker that cannot be heard any more.
+func (w *Worker) readFailed(err error) {
+	if errors.Is(err, errWorkerGone) {
+		// It is ending, most likely: its sockets close a moment before the process is gone.
+		if w.sender.ended() {
+			return
+		}
+		select {
+		case <-w.gone:
+			return
+		case <-time.After(goneWithin):
+		}
+	}
+	w.mu.Lock()
+	w.fault = err
+	w.mu.Unlock()
+	w.Kill()
+}
+
+// goneWithin is how long a process may take to end after its sockets were closed.
+const goneWithin = time.Second
+
 func (w *Worker) handleFrames() error {
 	var f wire.Frame
 	for {
 		ok, err := w.reader.next(&f)
 		if err != nil {
-			return fmt.Errorf("worker %d sent bytes that are no frame: %w", w.Index, err)
+			return fmt.Errorf("it sent bytes that are no frame: %w", err)
 		}
 		if !ok {
 			break
@@ -242,7 +286,7 @@ func (w *Worker) handleFrames() error {
 		w.handler.Frame(&f, file)
 	}
 	w.sender.flush()
-	return nil
+	return w.reader.unclaimed()
 }
 
 func (w *Worker) readControl() {
@@ -284,9 +328,11 @@ func (w *Worker) setReady(text []byte) {
 		}
 	}
 	w.mu.Lock()
-	w.facts = facts
-	w.mu.Unlock()
-	close(w.ready)
+	defer w.mu.Unlock()
+	if w.facts == nil {
+		w.facts = facts
+		close(w.ready)
+	}
 }
 
 // Boot waits until the worker is ready. The error is an *ErrBoot when the app did not load.
@@ -362,14 +408,25 @@ func (w *Worker) FlushIfLast() {
 	}
 }
 
-// Wake wakes one sleeping thread.
+var wakeUp = []byte{0}
+
+// Wake wakes one sleeping thread. It never waits.
 func (w *Worker) Wake() {
-	w.wake.Write([]byte{0}) //nolint:errcheck // a full pipe holds wake-ups enough; a dead worker needs none
+	// Not by wake.Write, which waits while the pipe is full.
+	w.wakeRaw.Write(func(fd uintptr) bool { //nolint:errcheck // a dead worker needs no wake-up
+		unix.Write(int(fd), wakeUp) //nolint:errcheck // a full pipe holds wake-ups enough
+		return true
+	})
 }
 
-// SendBody hands over the file that holds the body of request id. It comes before the request's frame.
+// SendBody hands over the file that holds the body of request id. If that cannot be, the worker is told that there is
+// none, so that its thread does not wait for it.
 func (w *Worker) SendBody(id uint32, body *os.File) error {
-	return w.send(wire.Message{Kind: wire.BodyFd, ID: id}, body)
+	m := wire.Message{Kind: wire.BodyFd, ID: id}
+	if err := w.send(m, body); err != nil {
+		return errors.Join(err, w.send(m, nil))
+	}
+	return nil
 }
 
 // SendSocket hands over a client's socket and what was already read from it. A nil socket says that the client is gone.
@@ -401,6 +458,11 @@ func (w *Worker) Backtraces(id uint32, wait time.Duration) string {
 	w.mu.Lock()
 	w.answers[id] = answer
 	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		delete(w.answers, id)
+		w.mu.Unlock()
+	}()
 	if err := w.send(wire.Message{Kind: wire.AskBacktrace, ID: id}, nil); err != nil {
 		return ""
 	}

@@ -14,7 +14,7 @@ import (
 type Exit struct {
 	Status      syscall.WaitStatus
 	Fault       error // what it did that made Serval kill it
-	OutOfMemory bool // it was killed, and the kernel's out-of-memory killer was at work meanwhile
+	OutOfMemory bool  // it was killed, and the kernel's out-of-memory killer was at work meanwhile
 	Err         error
 }
 

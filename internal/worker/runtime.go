@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 )
 
@@ -18,6 +19,7 @@ type Runtime struct {
 	files  fs.FS
 	digest string
 	dirs   []string // where to try to put it, best first
+	mu     sync.Mutex
 }
 
 // NewRuntime returns the runtime held in files. It writes nothing yet.
@@ -42,6 +44,8 @@ func NewRuntime(files fs.FS) (*Runtime, error) {
 // Script makes sure that the runtime is on disk, unchanged, and returns the path of a file in it. It is called before
 // every start of a worker: what lies in a temporary directory may have been cleaned away since.
 func (r *Runtime) Script(name string) (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	var errs []error
 	for _, parent := range r.dirs {
 		dir := filepath.Join(parent, fmt.Sprintf("serval-%d-%s", os.Getuid(), r.digest))
@@ -55,6 +59,9 @@ func (r *Runtime) Script(name string) (string, error) {
 }
 
 func (r *Runtime) ensure(dir string) error {
+	if err := safePlace(filepath.Dir(dir)); err != nil {
+		return err
+	}
 	info, err := os.Lstat(dir)
 	if err == nil {
 		return r.verify(dir, info)
@@ -76,6 +83,23 @@ func (r *Runtime) ensure(dir string) error {
 			return r.verify(dir, info)
 		}
 		return err
+	}
+	return nil
+}
+
+// safePlace refuses a directory in which others may rename what is ours: they could put code of theirs into its place
+// just after it was verified. In a sticky one, such as /tmp, only its owner can (inode(7)).
+func safePlace(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case !ok, stat.Uid != 0 && int(stat.Uid) != os.Getuid():
+		return fmt.Errorf("%s belongs to another user", dir)
+	case info.Mode().Perm()&0o022 != 0 && info.Mode()&fs.ModeSticky == 0:
+		return fmt.Errorf("%s can be written by others and is not sticky", dir)
 	}
 	return nil
 }
@@ -104,12 +128,25 @@ func (r *Runtime) write(dir string) error {
 		if err := os.MkdirAll(filepath.Dir(full), 0o700); err != nil {
 			return err
 		}
-		part := full + ".part"
-		if err := os.WriteFile(part, text, 0o600); err != nil {
-			return err
-		}
-		return os.Rename(part, full)
+		return replaceFile(full, dir, text)
 	})
+}
+
+// replaceFile puts a whole file into place, by way of one with a name of its own in dir: another Serval may be doing the
+// same, and Ruby may be reading.
+func replaceFile(path, dir string, text []byte) error {
+	part, err := os.CreateTemp(dir, ".part-") // 0600
+	if err != nil {
+		return err
+	}
+	_, err = part.Write(text)
+	if err = errors.Join(err, part.Close()); err == nil {
+		err = os.Rename(part.Name(), path)
+	}
+	if err != nil {
+		os.Remove(part.Name())
+	}
+	return err
 }
 
 func eachFile(files fs.FS, do func(path string, text []byte) error) error {

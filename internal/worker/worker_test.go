@@ -147,8 +147,8 @@ func TestTheAppsWordsAreTheBootError(t *testing.T) {
 
 func TestADeathBeforeReadinessIsABootError(t *testing.T) {
 	for script, want := range map[string]string{
-		`exit!(7)`:                                "exited with status 7",
-		`Process.kill(:KILL, Process.pid); sleep`: "was killed by SIGKILL",
+		`exit!(7)`: "exited with status 7",
+		`Process.kill(:KILL, Process.pid); sleep`:                             "was killed by SIGKILL",
 		`REQUESTS.write("no frame at all, but long enough to be one"); sleep`: "no frame",
 	} {
 		w, _ := started(t, script)
@@ -464,4 +464,3 @@ func descriptors(t *testing.T) int {
 	}
 	return len(entries)
 }
-

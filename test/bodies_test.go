@@ -229,6 +229,28 @@ func TestSlowReadersHoldNoThreads(t *testing.T) {
 	}
 }
 
+func TestSlowSendersHoldNoThreads(t *testing.T) {
+	t.Parallel()
+	s := testkit.Start(t, "echo", "-t", "1")
+	body := strings.Repeat("x", 200_000)
+	var slow []*testkit.Client
+	for i := range 20 {
+		c := s.Dial()
+		request := testkit.Request("POST", "/body", body)
+		c.Send(request[:len(request)-1-i*10_000]) // some have sent much, some little
+		slow = append(slow, c)
+	}
+	if r := s.Do("POST", "/body", "quick"); r.Body != "quick" {
+		t.Errorf("got %+v", r)
+	}
+	for i, c := range slow {
+		c.Send(body[:1+i*10_000])
+		if r := c.Response("POST"); r.Body != body {
+			t.Errorf("slow sender %d got a %d with %d bytes", i, r.Status, len(r.Body))
+		}
+	}
+}
+
 func TestASlowReaderGetsEverything(t *testing.T) {
 	t.Parallel()
 	s := testkit.Start(t, "bodies")

@@ -364,6 +364,19 @@ func TestResponsesWithoutABodyHaveNone(t *testing.T) {
 	}
 }
 
+func TestAnAppsInterimResponseIsTheLastOfItsConnection(t *testing.T) {
+	t.Parallel()
+	s := testkit.Start(t, "bodies")
+	for _, status := range []string{"100", "102", "103", "199"} {
+		c := testkit.DialURL(t, s.URLs[0])
+		c.Send(testkit.Request("GET", "/status?status="+status, "") + testkit.Request("GET", "/one", ""))
+		if head := c.Head(); !strings.HasPrefix(head, "HTTP/1.1 "+status+" ") {
+			t.Errorf("a %s became %q", status, head)
+		}
+		c.End() // the next response would be taken for the answer to this request
+	}
+}
+
 func TestEveryResponseHasADate(t *testing.T) {
 	t.Parallel()
 	s := testkit.Start(t, "bodies")

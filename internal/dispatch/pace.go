@@ -9,6 +9,9 @@ const (
 
 	// pokeLatest is how long it may say nothing at most: what a request that suddenly blocks may cost the one behind it.
 	pokeLatest = 10 * time.Millisecond
+
+	// pokeRarest is how far apart pokes are at last, when nothing comes of them.
+	pokeRarest = time.Second
 )
 
 // pace is how a worker gets on with its requests. It decides when silence means that a thread is blocked, and another one
@@ -36,12 +39,17 @@ func (p *pace) patience() time.Duration {
 	return min(max(2*p.service, pokeSoonest), pokeLatest)
 }
 
-// due says whether to poke now, and if not, when to look again. most is how many threads there are to wake.
+// due says whether to poke now, and when to look again. most is how many threads there are to wake. When all of them have
+// been, it goes on, ever more rarely: on a busy machine a thread may have woken before there was anything to take, while
+// the one that then took it came later.
 func (p *pace) due(now time.Time, most int) (poke bool, wait time.Duration) {
-	if p.pokes >= most {
-		return false, lookEvery
+	if most == 0 {
+		return false, pokeRarest
 	}
 	patience := p.patience()
+	if p.pokes >= most {
+		patience = min(patience<<min(p.pokes-most+1, 10), pokeRarest)
+	}
 	if quiet := now.Sub(p.heard); quiet < patience {
 		return false, patience - quiet
 	}

@@ -15,15 +15,44 @@ func TestSilenceOfAQuickWorkerMeansThatItIsBlocked(t *testing.T) {
 	if poke, wait := p.due(now.Add(400*time.Microsecond), 2); poke || wait != 600*time.Microsecond {
 		t.Errorf("after 0.4 ms: poke %v, look again in %s", poke, wait)
 	}
-	for i, want := range []bool{true, true, false} { // two threads sleep
+	for i := range 2 { // two threads sleep
 		now = now.Add(pokeSoonest)
-		if poke, _ := p.due(now, 2); poke != want {
-			t.Errorf("poke %d: %v", i, poke)
+		if poke, _ := p.due(now, 2); !poke {
+			t.Errorf("there was no poke %d", i)
 		}
 	}
 	p.progress(now)
 	if poke, _ := p.due(now.Add(pokeSoonest), 2); !poke {
 		t.Error("after progress, silence means nothing any more")
+	}
+}
+
+// A thread that woke too early to find anything sleeps again. Without another poke, what came later would wait for the
+// request before it.
+func TestPokesGoOnEverMoreRarely(t *testing.T) {
+	var p pace
+	began := time.Now()
+	p.progress(began)
+	var at []time.Duration
+	for after := time.Duration(0); after < time.Minute; after += 500 * time.Microsecond {
+		if poke, _ := p.due(began.Add(after), 2); poke {
+			at = append(at, after)
+		}
+	}
+	if len(at) < 60 || len(at) > 80 {
+		t.Errorf("in a minute, %d pokes", len(at))
+	}
+	for i := 2; i < len(at); i++ {
+		if at[i] > 3*at[i-1] {
+			t.Errorf("between %s and %s nothing was done", at[i-1], at[i])
+		}
+	}
+	p.progress(began.Add(time.Minute))
+	if poke, _ := p.due(began.Add(time.Minute+pokeSoonest), 2); !poke {
+		t.Error("after progress it is as slow as before it")
+	}
+	if poke, _ := p.due(began.Add(time.Hour), 0); poke {
+		t.Error("with one thread there is nobody to wake")
 	}
 }
 

@@ -2,6 +2,9 @@ package test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -43,4 +46,27 @@ func TestRailsServesItsAPI(t *testing.T) {
 	if r := c.Response("GET"); r.Status != 304 || r.Body != "" {
 		t.Errorf("the same again got %+v", r)
 	}
+}
+
+func TestRailsReloadsItsCodeInDevelopment(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join(testkit.Root(t), "examples", "rails"))); err != nil {
+		t.Fatal(err)
+	}
+	lock(t, dir)
+	s := testkit.Command{Dir: dir, Flags: []string{"-e", "development"}}.Start(t)
+	if r := s.Get("/api/status"); r.Status != 200 || object(t, r)["env"] != "development" {
+		t.Errorf("got %+v", r)
+	}
+	if r := s.Get("/nowhere"); r.Status != 404 || !strings.Contains(r.Body, "No route matches") {
+		t.Errorf("got %+v", r)
+	}
+	path := filepath.Join(dir, "app/controllers/api/status_controller.rb")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, strings.Replace(string(text), "rails: Rails.version", `rails: "reloaded"`, 1))
+	testkit.WaitFor(t, "the controller is reloaded", func() bool { return object(t, s.Get("/api/status"))["rails"] == "reloaded" })
 }

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"fmt"
 	"os"
 	"time"
 
@@ -18,10 +19,11 @@ type member struct {
 	slots  []slot
 	free   []*slot // last in, first out
 	held   int     // slots in use
-	bodies int     // requests whose body file is being handed over
 	stuck  int     // of those, the ones whose request was given up: their threads may never come back
 	pace   pace
 	retire chan retirement
+	buried chan struct{} // closed when its worker is dead and its requests are taken care of
+	legacy string        // what it held then, for the log
 }
 
 // slot stands for one thread of a worker, or rather for the right to occupy one.
@@ -31,6 +33,8 @@ type slot struct {
 	id      uint32   // of the request it holds; 0: free
 	request *Request // nil: nobody waits for the answer any more
 	since   time.Time
+	hinting bool   // hints for it are being written: it cannot be given up just now
+	overdue bool   // but should be, so that no more of them are written
 	line    string // what it runs, once nobody waits for the answer; for the log
 }
 
@@ -54,7 +58,7 @@ type retirement struct {
 }
 
 func newMember(p *Pool, s *seat, threads int) *member {
-	m := &member{pool: p, seat: s, slots: make([]slot, threads), retire: make(chan retirement, 1)}
+	m := &member{pool: p, seat: s, slots: make([]slot, threads), retire: make(chan retirement, 1), buried: make(chan struct{})}
 	for i := range m.slots {
 		m.slots[i] = slot{member: m, index: uint32(i)}
 		m.free = append(m.free, &m.slots[i])
@@ -73,9 +77,22 @@ func (m *member) ask(r retirement) {
 	}
 }
 
-// take lets r have a thread of m. The pool's lock is held and a slot is free. It returns the slot when the request is
-// yet to be sent with sendBody, nil when it is on its way.
-func (m *member) take(r *Request, now time.Time) (unsent *slot) {
+// delivery is a body file that is to be handed to the worker which has the request. That is a system call which may have
+// to wait, so it is done without the pool's lock. The file may come after the request.
+type delivery struct {
+	member *member
+	id     uint32
+	body   *os.File // nil: there is nothing to send
+}
+
+func (d delivery) send() {
+	if d.body != nil {
+		d.member.worker.SendBody(d.id, d.body) //nolint:errcheck // the end of a worker is noticed where it is awaited
+	}
+}
+
+// take lets r have a thread of m. The pool's lock is held and a slot is free.
+func (m *member) take(r *Request, now time.Time) (body delivery) {
 	s := m.free[len(m.free)-1]
 	m.free = m.free[:len(m.free)-1]
 	m.pool.nextID = m.pool.nextID%0xffff + 1
@@ -88,12 +105,8 @@ func (m *member) take(r *Request, now time.Time) (unsent *slot) {
 	m.held++
 	m.pace.progress(now)
 	m.pool.lookBy(now.Add(m.pace.patience()))
-	if r.Body != nil {
-		m.bodies++
-		return s
-	}
 	m.worker.Add(r.Frame, r.Shape)
-	return nil
+	return delivery{m, s.id, r.Body}
 }
 
 // release frees a slot. The pool's lock is held.
@@ -101,7 +114,7 @@ func (m *member) release(s *slot) {
 	if s.request == nil && s.line != "" {
 		m.stuck--
 	}
-	s.id, s.request, s.line = 0, nil, ""
+	s.id, s.request, s.line, s.overdue = 0, nil, "", false
 	m.free = append(m.free, s)
 	m.held--
 }
@@ -115,83 +128,68 @@ func (m *member) find(id uint32) *slot {
 }
 
 // Frame takes what the worker says. See worker.Handler.
-func (m *member) Frame(f *wire.Frame, file *os.File) {
-	switch f.Type {
+func (m *member) Frame(f *wire.Frame, file *os.File) error {
+	r, known, err := m.hear(f)
+	if r == nil {
+		if file != nil {
+			file.Close() // a worker that streams notices at its next write
+		}
+		if known && (f.Type == wire.Hijack || f.Type == wire.Head && f.Flags&wire.Partial != 0) {
+			m.giver(f.ID)(nil, nil)
+		}
+		return err
+	}
+	switch to := r.Responder; f.Type {
 	case wire.Response:
-		if r := m.answered(f.ID, true, f.Flags&wire.Busy == 0); r != nil {
-			r.Responder.Whole(int(f.Code), f.Head, f.Body)
-		}
+		to.Whole(int(f.Code), f.Head, f.Body)
 	case wire.Head:
-		m.head(f)
-	case wire.Chunk:
-		if r := m.request(f.ID, true); r != nil {
-			r.Responder.Chunk(f.Body)
-		}
-	case wire.Stream:
-		m.stream(f, file)
-	case wire.End:
-		if r := m.answered(f.ID, true, f.Flags&wire.Busy == 0); r != nil {
-			r.Responder.End(f.Flags&wire.Abort == 0)
-		}
-	case wire.File:
-		m.file(f, file)
-	case wire.Hints:
-		if r := m.request(f.ID, false); r != nil {
-			r.Responder.Hints(f.Head)
-		}
-	case wire.Hijack:
-		r := m.answered(f.ID, true, false)
-		if give := m.giver(f.ID); r != nil {
-			r.Responder.Hijack(give)
+		if f.Flags&wire.Partial != 0 {
+			to.HijackHead(int(f.Code), f.Head, f.Body, m.giver(f.ID))
 		} else {
-			give(nil, nil)
+			to.Head(int(f.Code), f.Head, f.Body)
 		}
-	case wire.Free:
-		m.answered(f.ID, false, true)
+	case wire.Chunk:
+		to.Chunk(f.Body)
+	case wire.Stream:
+		m.stream(r, file)
+	case wire.End:
+		to.End(f.Flags&wire.Abort == 0)
+	case wire.File:
+		sendFile(to, f, file)
+	case wire.Hints:
+		to.Hints(f.Head)
+		m.hinted(f.ID)
+	case wire.Hijack:
+		to.Hijack(m.giver(f.ID))
 	}
+	return nil
 }
 
-func (m *member) head(f *wire.Frame) {
-	if f.Flags&wire.Partial == 0 {
-		if r := m.request(f.ID, true); r != nil {
-			r.Responder.Head(int(f.Code), f.Head, f.Body)
-		}
+// noFile is why a descriptor that a worker sent did not come: the kernel drops those for which there is no room.
+const noFile = "the file that its worker sent could not be received: the limit of open files is too low (ulimit -n)"
+
+func (m *member) stream(r *Request, rest *os.File) {
+	if rest == nil {
+		m.pool.cfg.Log.Error("the response to %s was cut: %s", r.Line, noFile)
+		m.pool.Cancel(r)
+		r.Responder.End(false)
 		return
 	}
-	r := m.answered(f.ID, true, false)
-	if give := m.giver(f.ID); r != nil {
-		r.Responder.HijackHead(int(f.Code), f.Head, f.Body, give)
-	} else {
-		give(nil, nil)
-	}
+	r.Responder.Stream(rest)
 }
 
-func (m *member) stream(f *wire.Frame, file *os.File) {
+func sendFile(to Responder, f *wire.Frame, file *os.File) {
 	if file == nil {
-		return
-	}
-	if r := m.request(f.ID, true); r != nil {
-		r.Responder.Stream(file)
-	} else {
-		file.Close() // the worker's next write fails, and it stops
-	}
-}
-
-func (m *member) file(f *wire.Frame, file *os.File) {
-	if file == nil {
+		to.Fail(502, noFile)
 		return
 	}
 	offset, size, err := wire.FileRange(f.Body)
-	r := m.answered(f.ID, true, f.Flags&wire.Busy == 0)
-	switch {
-	case r == nil:
+	if err != nil {
 		file.Close()
-	case err != nil:
-		file.Close()
-		r.Responder.Fail(502, err.Error())
-	default:
-		r.Responder.File(int(f.Code), f.Head, file, offset, size)
+		to.Fail(502, err.Error())
+		return
 	}
+	to.File(int(f.Code), f.Head, file, offset, size)
 }
 
 // giver returns what passes a hijacked socket to the worker.
@@ -204,53 +202,84 @@ func (m *member) giver(id uint32) Give {
 	}
 }
 
-// request returns the request with this id, if somebody still waits for its answer.
-func (m *member) request(id uint32, began bool) *Request {
-	p := m.pool
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	m.pace.progress(time.Now())
-	s := m.find(id)
-	if s == nil || s.request == nil {
-		return nil
-	}
-	if began {
-		s.request.began = true
-	}
-	return s.request
-}
-
-// answered takes the request with this id out of the pool, where final, and gives its thread to the next one, where the
-// thread is free.
-func (m *member) answered(id uint32, final, free bool) (r *Request) {
+// hear notes what a frame means for the request it belongs to, and gives a thread that is free to the next one. It returns
+// the request if somebody waits for its answer; known says that it is one of the worker's.
+func (m *member) hear(f *wire.Frame) (r *Request, known bool, err error) {
 	p := m.pool
 	p.mu.Lock()
 	now := time.Now()
 	m.pace.progress(now)
-	s := m.find(id)
+	s := m.find(f.ID)
 	if s == nil {
 		p.mu.Unlock()
-		return nil
+		return nil, false, nil
 	}
-	if r = s.request; r != nil && final {
-		r.began = true
+	r = s.request
+	frees, err := s.note(f)
+	if err != nil || !frees {
+		p.mu.Unlock()
+		if err != nil || f.Type == wire.Hints && !s.hinting {
+			r = nil
+		}
+		return r, err == nil, err
+	}
+	m.pace.served(now.Sub(s.since))
+	m.release(s)
+	held := m.held
+	body := p.next(m, now)
+	refilled := m.held > held
+	p.mu.Unlock()
+	if refilled {
+		body.send()
+		m.worker.FlushIfLast()
+	}
+	return r, true, nil
+}
+
+// note takes a request out of its slot when its last frame has come, and says whether the thread is free. A frame out of
+// turn is an error: going on, some request would never be answered, or get another one's answer. The pool's lock is held.
+func (s *slot) note(f *wire.Frame) (frees bool, err error) {
+	var begins, goesOn, last bool
+	switch f.Type {
+	case wire.Response, wire.File:
+		begins, last, frees = true, true, f.Flags&wire.Busy == 0
+	case wire.Head:
+		begins, last = true, f.Flags&wire.Partial != 0
+	case wire.Chunk, wire.Stream:
+		goesOn = true
+	case wire.End:
+		goesOn, last, frees = true, true, f.Flags&wire.Busy == 0
+	case wire.Hijack:
+		last = s.request != nil && !s.request.began // later on it is refused, and the response goes on
+	case wire.Hints:
+		s.hinting = s.request != nil && !s.overdue
+	case wire.Free:
+		frees = true
+	}
+	r := s.request
+	switch {
+	case r == nil:
+		return frees, nil
+	case begins && r.began:
+		return false, fmt.Errorf("it sent %s for %s, whose response had begun", f.Type, r.Line)
+	case goesOn && !r.began:
+		return false, fmt.Errorf("it sent %s for %s, whose response had not begun", f.Type, r.Line)
+	case frees && !last:
+		return false, fmt.Errorf("it sent %s for %s, which had no whole response", f.Type, r.Line)
+	}
+	r.began = r.began || begins
+	if last {
 		r.slot = nil
 		s.request = nil
 	}
-	var body *slot
-	held := m.held
-	if free {
-		m.pace.served(now.Sub(s.since))
-		m.release(s)
-		body = p.next(m, now)
+	return frees, nil
+}
+
+// hinted ends the writing of hints.
+func (m *member) hinted(id uint32) {
+	m.pool.mu.Lock()
+	defer m.pool.mu.Unlock()
+	if s := m.find(id); s != nil {
+		s.hinting = false
 	}
-	refilled := free && m.held == held
-	p.mu.Unlock()
-	if body != nil {
-		p.sendBody(body)
-	}
-	if refilled {
-		m.worker.FlushIfLast()
-	}
-	return r
 }

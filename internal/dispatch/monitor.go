@@ -150,6 +150,10 @@ func (p *Pool) stuck(now time.Time) (late []stuckRequest) {
 			if s.request == nil || s.request.began || now.Sub(s.since) <= p.cfg.RequestTimeout {
 				continue
 			}
+			if s.hinting {
+				s.overdue = true
+				continue
+			}
 			s.line = string(s.request.Line)
 			late = append(late, stuckRequest{s.request, m, s.id, s.line, now.Sub(s.since)})
 			s.request.slot = nil

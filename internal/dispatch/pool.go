@@ -5,7 +5,6 @@ package dispatch
 import (
 	"context"
 	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -107,9 +106,9 @@ func (p *Pool) halt() { p.shutdown.Do(func() { close(p.stop) }) }
 
 // Dispatch hands r to the least-loaded worker, or queues it, or has it fail.
 func (p *Pool) Dispatch(r *Request) {
-	r.slot, r.began, r.retried, r.sent = nil, false, false, time.Time{}
-	r.arrived = time.Now()
+	now := time.Now()
 	p.mu.Lock()
+	r.slot, r.began, r.retried, r.arrived, r.sent = nil, false, false, now, time.Time{}
 	if p.closed {
 		p.mu.Unlock()
 		r.Responder.Fail(503, "the server is shutting down")
@@ -124,40 +123,14 @@ func (p *Pool) Dispatch(r *Request) {
 			return
 		}
 		p.queue.push(r)
-		p.lookBy(r.arrived.Add(lookEvery))
+		p.lookBy(now.Add(lookEvery))
 		p.mu.Unlock()
 		return
 	}
-	s := m.take(r, r.arrived)
+	body := m.take(r, now)
 	p.mu.Unlock()
-	if s != nil {
-		p.sendBody(s)
-	}
+	body.send()
 	m.worker.Flush()
-}
-
-// sendBody sends the request of a slot whose body is a file: the file first. Passing a descriptor is a system call that
-// may have to wait, so it is done without the lock.
-func (p *Pool) sendBody(s *slot) {
-	m := s.member
-	p.mu.Lock()
-	id, r := s.id, s.request
-	var body *os.File
-	if r != nil {
-		body = r.Body
-	}
-	p.mu.Unlock()
-	if body != nil {
-		m.worker.SendBody(id, body) //nolint:errcheck // the end of a worker is noticed where it is awaited
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	m.bodies--
-	if s.request == r && r != nil {
-		m.worker.Add(r.Frame, r.Shape)
-	} else {
-		m.release(s) // its client left before the worker heard of it, so the worker will not say that it is free
-	}
 }
 
 // leastLoaded returns the member with most idle threads, nil when there is none. Among equals it goes round, so that
@@ -178,11 +151,10 @@ func (p *Pool) leastLoaded() *member {
 	return best
 }
 
-// next gives a free thread of m to the request that has waited longest. Like take, it returns the slot when a body must
-// be sent first. The lock is held.
-func (p *Pool) next(m *member, now time.Time) *slot {
+// next gives a free thread of m to the request that has waited longest. The lock is held; the body is to be sent without.
+func (p *Pool) next(m *member, now time.Time) (body delivery) {
 	if m.state != serving || p.queue.first == nil {
-		return nil
+		return delivery{}
 	}
 	return m.take(p.queue.pop(), now)
 }
@@ -198,9 +170,7 @@ func (p *Pool) fill(m *member) {
 		}
 		body := p.next(m, time.Now())
 		p.mu.Unlock()
-		if body != nil {
-			p.sendBody(body)
-		}
+		body.send()
 	}
 }
 
@@ -219,12 +189,12 @@ func (p *Pool) Withdraw(r *Request) bool {
 // Cancel gives up a request because its client is gone. After it, the responder is not called any more, but a call that
 // is under way may still end. A worker that runs it learns by its next write to the body's stream.
 func (p *Pool) Cancel(r *Request) {
-	if p.Withdraw(r) {
-		return
-	}
+	// In one go: when its worker dies, a request goes back from the slot to the queue.
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s := r.slot; s != nil && s.request == r {
+	if r.queued {
+		p.queue.remove(r)
+	} else if s := r.slot; s != nil && s.request == r {
 		s.request = nil
 		r.slot = nil
 	}

@@ -44,14 +44,20 @@ func testPool(t *testing.T, cfg Config) (*Pool, *testLog) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := &testLog{}
-	cfg.Log = log
 	cfg.Launch = func(index int, h worker.Handler) (*worker.Worker, error) {
 		return worker.Start(worker.Config{
 			Ruby: "ruby", Script: script, Dir: dir, Env: append(os.Environ(), "RACK_ENV=production"), Index: index, Stdout: os.Stdout, Stderr: os.Stderr,
 			Settings: []string{fmt.Sprint("index=", index), fmt.Sprint("threads=", cfg.Threads), "rackup=" + filepath.Join(dir, "config.ru"), "version=test"},
 		}, h)
 	}
+	return started(t, cfg)
+}
+
+// started starts a pool and shuts it down when the test ends.
+func started(t *testing.T, cfg Config) (*Pool, *testLog) {
+	t.Helper()
+	log := &testLog{}
+	cfg.Log = log
 	p := New(cfg)
 	if err := p.Start(t.Context()); err != nil {
 		t.Fatal(err)

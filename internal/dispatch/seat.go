@@ -39,8 +39,7 @@ func (s *seat) bootFirst() (err error) {
 func (s *seat) abandon() {
 	if s.member != nil {
 		s.member.worker.Kill()
-		<-s.member.worker.Exited()
-		s.pool.bury(s.member)
+		<-s.member.buried
 	}
 }
 
@@ -62,6 +61,11 @@ func (s *seat) boot() (*member, error) {
 	p.mu.Lock()
 	p.members = append(p.members, m)
 	p.mu.Unlock()
+	// Beside the seat's work: that may be booting a successor for minutes when the worker dies.
+	p.running.Go(func() {
+		<-w.Exited()
+		p.bury(m)
+	})
 	p.fill(m)
 	return m, nil
 }
@@ -74,7 +78,7 @@ func (s *seat) run() {
 		}
 		m := s.member
 		select {
-		case <-m.worker.Exited():
+		case <-m.buried:
 			s.member = nil
 			s.lost(m)
 		case r := <-m.retire:
@@ -142,8 +146,7 @@ func (s *seat) lost(m *member) {
 		s.failures = 0
 	}
 	s.failures++
-	held := s.pool.bury(m)
-	s.pool.cfg.Log.Error("%s (PID %d) %s after %s%s; replacing it", m.worker, m.worker.PID(), m.worker.Exit(), human(lived), held)
+	s.pool.cfg.Log.Error("%s (PID %d) %s after %s%s; replacing it", m.worker, m.worker.PID(), m.worker.Exit(), human(lived), m.legacy)
 }
 
 // replace puts a new worker into the place of m. A stuck worker gets no more requests from this moment; another one
@@ -201,17 +204,16 @@ func (s *seat) drain(m *member) worker.Exit {
 	defer look.Stop()
 	for {
 		p.mu.Lock()
-		unsent, onlyStuck := m.bodies > 0, m.stuck > 0 && m.held == m.stuck
+		onlyStuck := m.stuck > 0 && m.held == m.stuck
 		p.mu.Unlock()
 		if onlyStuck {
 			m.worker.Kill()
-		} else if !unsent && !finished {
+		} else if !finished {
 			finished = true
 			m.worker.Finish()
 		}
 		select {
-		case <-m.worker.Exited():
-			p.bury(m)
+		case <-m.buried:
 			return m.worker.Exit()
 		case <-late:
 			p.mu.Lock()
@@ -243,13 +245,10 @@ func (s *seat) checkMemory(m *member) {
 }
 
 // bury takes a dead worker out of the pool. Requests it held whose responses had not begun are repeated, if that is
-// safe, or fail; the others are cut. It returns what it held, for the log.
-func (p *Pool) bury(m *member) string {
+// safe, or fail; the others are cut.
+func (p *Pool) bury(m *member) {
+	defer close(m.buried)
 	p.mu.Lock()
-	if m.state == gone {
-		p.mu.Unlock()
-		return ""
-	}
 	m.state = gone
 	for i, other := range p.members {
 		if other == m {
@@ -257,7 +256,7 @@ func (p *Pool) bury(m *member) string {
 			break
 		}
 	}
-	held := m.holdings()
+	m.legacy = m.holdings()
 	var failed, cut []*Request
 	for i := len(m.slots) - 1; i >= 0; i-- {
 		r := m.slots[i].request
@@ -295,7 +294,6 @@ func (p *Pool) bury(m *member) string {
 	for _, other := range others {
 		p.fill(other)
 	}
-	return held
 }
 
 // rewind makes the body of a request readable again; the dead worker shared its position in the file.

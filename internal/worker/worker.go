@@ -36,8 +36,9 @@ type Config struct {
 // Handler takes what a worker says. It is called from one goroutine per worker, in order, and must not block.
 type Handler interface {
 	// Frame takes one frame; file is the descriptor that came with it, or nil. The handler owns the file.
-	// Head and Body of f are good only during the call.
-	Frame(f *wire.Frame, file *os.File)
+	// Head and Body of f are good only during the call. An error says in what way the worker broke the protocol: it is
+	// killed.
+	Frame(f *wire.Frame, file *os.File) error
 
 	// RetireAsked is called when the worker itself asks to be replaced, from another goroutine than Frame.
 	RetireAsked()
@@ -283,7 +284,9 @@ func (w *Worker) handleFrames() error {
 		if f.Type == wire.File || f.Type == wire.Stream {
 			file = w.reader.file(f.Type.String())
 		}
-		w.handler.Frame(&f, file)
+		if err := w.handler.Frame(&f, file); err != nil {
+			return err
+		}
 	}
 	w.sender.flush()
 	return w.reader.unclaimed()

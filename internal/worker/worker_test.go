@@ -37,9 +37,10 @@ type heard struct {
 	frames  []wire.Frame
 	files   map[uint32]string // what was in them, by id
 	retired int
+	fault   error // what is said of every frame
 }
 
-func (h *heard) Frame(f *wire.Frame, file *os.File) {
+func (h *heard) Frame(f *wire.Frame, file *os.File) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	kept := *f
@@ -50,6 +51,7 @@ func (h *heard) Frame(f *wire.Frame, file *os.File) {
 		file.Close()
 		h.files[f.ID] = string(content)
 	}
+	return h.fault
 }
 
 func (h *heard) RetireAsked() {

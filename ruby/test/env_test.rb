@@ -174,6 +174,13 @@ class EnvTest < WorkerTest
     end
   end
 
+  def test_a_body_that_does_not_arrive_is_an_error
+    front = serve("run ->(env) { [200, {}, [env['rack.input'].read]] }")
+    id = front.next_id
+    front.tell("f", id, "")
+    assert_equal 500, front.get("/", id: id, flags: 1).status
+  end
+
   def test_body_files_are_closed
     front = serve("run ->(env) { [200, {}, [env['rack.input'].read]] }")
     count = lambda do

@@ -157,6 +157,8 @@ module Serval
 
     def receive_body
       io, = @runtime.deliveries.take(@id)
+      raise IOError, "the body of the request did not arrive: the front or the worker has too many files open" unless io
+
       io.autoclose = false
       @input = @env["rack.input"] = File.for_fd(io.fileno, "rb")
     end

@@ -228,6 +228,39 @@ func TestAHangupReopensTheLogs(t *testing.T) {
 	s.Stop()
 }
 
+func TestAHangupReopensTheWorkersLogsToo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	app := filepath.Join(dir, "config.ru")
+	if err := os.WriteFile(app, []byte(`run ->(env) { puts "out #{env["PATH_INFO"]}"; warn "err #{env["PATH_INFO"]}"; [200, {}, ["x"]] }`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, errs := filepath.Join(dir, "out.log"), filepath.Join(dir, "err.log")
+	s := testkit.Command{App: app, Flags: []string{"-w", "2", "--redirect-stdout", out, "--redirect-stderr", errs}}.Launch(t)
+	read := func(path string) string {
+		text, _ := os.ReadFile(path)
+		return string(text)
+	}
+	testkit.WaitFor(t, "it listens", func() bool { return strings.Contains(read(out), "Use Ctrl-C") })
+	_, url, _ := strings.Cut(read(out), "Listening on ")
+	url, _, _ = strings.Cut(url, "\n")
+	for _, path := range []string{out, errs} {
+		if err := os.Rename(path, path+".1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Signal(syscall.SIGHUP)
+	for _, log := range []struct{ path, word string }{{out, "out /"}, {errs, "err /"}} {
+		testkit.WaitFor(t, "what the app writes is in the new log", func() bool {
+			c := testkit.DialURL(t, url)
+			c.Send(testkit.Request("GET", "/", "", "Connection: close"))
+			c.Response("GET")
+			return strings.Contains(read(log.path), log.word)
+		})
+	}
+	s.Stop()
+}
+
 func TestAHangupWithoutLogFilesStopsNothing(t *testing.T) {
 	t.Parallel()
 	s := testkit.Start(t, "hello")

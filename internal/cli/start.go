@@ -88,7 +88,7 @@ func start(ctx context.Context, cfg config.Config, streams Streams) (err error) 
 	}
 	log.Line("Use Ctrl-C to stop")
 
-	serveUntilAsked(asked, cfg, log)
+	serveUntilAsked(asked, pool, cfg, log)
 	log.Line("- Gracefully stopping, waiting for requests to finish")
 	stopServing(srv, pool, cfg.ShutdownTimeout, asked)
 	if access != nil {
@@ -189,6 +189,12 @@ func workerSettings(cfg config.Config, index int) []string {
 		"debug_pages=" + flag(cfg.Environment == "development" || cfg.Environment == "test"),
 		"parent=" + strconv.Itoa(os.Getpid()),
 	}
+	if cfg.RedirectStdout != "" {
+		settings = append(settings, "stdout="+cfg.RedirectStdout)
+	}
+	if cfg.RedirectStderr != "" {
+		settings = append(settings, "stderr="+cfg.RedirectStderr)
+	}
 	if cfg.Gemfile != "" {
 		settings = append(settings, "bundle_gemfile="+cfg.Gemfile)
 	}
@@ -216,7 +222,7 @@ func serverConfig(cfg config.Config, log *logs.Log, access *logs.AccessLog, aske
 }
 
 // serveUntilAsked waits for the wish to stop, and reopens the logs when asked to.
-func serveUntilAsked(asked *signals, cfg config.Config, log *logs.Log) {
+func serveUntilAsked(asked *signals, pool *dispatch.Pool, cfg config.Config, log *logs.Log) {
 	for {
 		select {
 		case <-asked.ended:
@@ -225,6 +231,7 @@ func serveUntilAsked(asked *signals, cfg config.Config, log *logs.Log) {
 			if err := logs.Reopen(cfg.RedirectStdout, cfg.RedirectStderr); err != nil {
 				log.Error("cannot reopen the logs: %v", err)
 			}
+			pool.Signal(syscall.SIGHUP)
 		}
 	}
 }

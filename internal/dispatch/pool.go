@@ -5,6 +5,7 @@ package dispatch
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -238,6 +239,15 @@ func (p *Pool) Shutdown(ctx context.Context) {
 	p.mu.Unlock()
 	for _, r := range left {
 		r.Responder.Fail(503, "the server was shut down before a thread was free")
+	}
+}
+
+// Signal sends a signal to all workers.
+func (p *Pool) Signal(sig os.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.members {
+		m.worker.Signal(sig)
 	}
 }
 

@@ -491,6 +491,11 @@ func (w *Worker) Dead() bool {
 	return err != nil || info.Signo != 0 // an error: it has been waited for already
 }
 
+// Signal sends the process a signal.
+func (w *Worker) Signal(sig os.Signal) {
+	w.cmd.Process.Signal(sig) //nolint:errcheck // one that is gone needs none
+}
+
 // Kill ends the process at once.
 func (w *Worker) Kill() {
 	w.cmd.Process.Kill() //nolint:errcheck // already gone is as good

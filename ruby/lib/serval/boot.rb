@@ -24,7 +24,21 @@ module Serval
       Process.setproctitle(settings.title)
       # Handlers and not "IGNORE", which the processes an app starts would inherit. A Ctrl-C reaches every process
       # of the terminal; when to stop is the front's to say.
-      %w[INT HUP USR1 USR2].each { |name| trap(name) {} }
+      %w[INT USR1 USR2].each { |name| trap(name) {} }
+      # In a thread: to reopen a stream takes its lock, which a signal handler may not.
+      trap("HUP") { Thread.new { reopen_logs(settings) } }
+    end
+
+    # After a log rotation has moved the files away. The front has made the new ones.
+    def reopen_logs(settings)
+      { $stdout => settings.stdout, $stderr => settings.stderr }.each do |stream, path|
+        next unless path && stream.respond_to?(:reopen)
+
+        stream.reopen(path, "a")
+        stream.sync = true
+      end
+    rescue SystemCallError => e
+      warn "ERROR: worker cannot reopen its logs: #{e.message}"
     end
 
     def load_app(settings)

@@ -53,6 +53,15 @@ module Serval
       path unless path.empty?
     end
 
+    # Files that the standard streams are redirected to, nil where they are not.
+    def stdout
+      @values["stdout"]
+    end
+
+    def stderr
+      @values["stderr"]
+    end
+
     def early_hints?
       @values["early_hints"] == "1"
     end

@@ -12,7 +12,7 @@ build: bin/serval
 run:
 	@script/run
 
-# All tests; FUZZTIME=0 leaves out the fuzzing, FUZZTIME=1m fuzzes longer.
+# All tests; FUZZTIME=0 leaves out the fuzzing, FUZZTIME=1m or 1000000x fuzzes longer.
 test:
 	@script/test
 

@@ -181,13 +181,11 @@ func workerSettings(cfg config.Config, index int) []string {
 		"threads=" + strconv.Itoa(cfg.MaxThreads),
 		"workers=" + strconv.Itoa(cfg.Workers),
 		"rackup=" + cfg.Rackup,
-		"environment=" + cfg.Environment,
 		"early_hints=" + flag(cfg.EarlyHints),
 		"tag=" + cfg.Tag,
 		"include=" + strings.Join(cfg.Include, ":"),
 		"version=" + Version,
 		"debug_pages=" + flag(cfg.Environment == "development" || cfg.Environment == "test"),
-		"parent=" + strconv.Itoa(os.Getpid()),
 	}
 	if cfg.RedirectStdout != "" {
 		settings = append(settings, "stdout="+cfg.RedirectStdout)

@@ -176,11 +176,15 @@ func (c *conn) readHead() bool {
 	}
 }
 
+// leastRead is the room that a read has at least, in bytes. A head that nearly fills the buffer would make for a system call
+// per few bytes of the body behind it.
+const leastRead = 2 << 10
+
 // fill reads more of what the client sends; it waits if there is nothing.
 func (c *conn) fill() error {
 	c.mu.Lock()
 	w := c.work
-	if w != nil && len(w.in) == cap(w.in) {
+	if w != nil && cap(w.in)-len(w.in) < leastRead {
 		w.in = append(make([]byte, 0, 2*cap(w.in)), w.in...)
 	}
 	c.mu.Unlock()

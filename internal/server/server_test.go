@@ -322,6 +322,26 @@ func TestALargeBodyTravelsAsAFile(t *testing.T) {
 	}
 }
 
+func TestAHeadThatFillsTheBufferLeavesRoomForTheBody(t *testing.T) {
+	room := make(chan int, 1)
+	a := &app{handle: func(r *dispatch.Request) {
+		w := r.Responder.(*conn).work
+		room <- cap(w.in) - w.head.Size
+		r.Responder.Whole(200, nil, nil)
+	}}
+	_, addr, _ := serving(t, Config{}, a)
+	c := dial(t, addr)
+	const body = 100_000
+	head := fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\nCookie: %%s\r\n\r\n", body)
+	c.send(fmt.Sprintf(head, strings.Repeat("c", 4090-len(head))))
+	time.Sleep(5 * time.Millisecond) // so that the head comes alone
+	c.send(strings.Repeat("x", body))
+	c.response("POST")
+	if room := <-room; room < leastRead {
+		t.Errorf("the body was read %d bytes at a time", room)
+	}
+}
+
 func TestABodyThatCannotBeKeptIsRefused(t *testing.T) {
 	_, addr, log := serving(t, Config{SpoolDir: "/proc/self"}, answering())
 	c := dial(t, addr)

@@ -149,6 +149,28 @@ func TestAQuietStreamEndsWithItsClient(t *testing.T) {
 	}
 }
 
+// A worker that dies leaves its stream to the processes that the app forked. They must not keep the client waiting.
+func TestABrokenStreamEndsThoughSomebodyHoldsIt(t *testing.T) {
+	requests := make(chan *dispatch.Request, 1)
+	_, addr, _ := serving(t, Config{}, &app{handle: func(r *dispatch.Request) { requests <- r }})
+	c := dial(t, addr)
+	c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	r := <-requests
+	rest, forked, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer forked.Close()
+	r.Responder.Head(200, nil, []byte("first, "))
+	r.Responder.Stream(rest)
+	io.WriteString(forked, "last words") //nolint:errcheck // the client will tell
+	r.Responder.End(false)
+	all, _ := io.ReadAll(c.Reader)
+	if !strings.Contains(string(all), "first, ") || !strings.Contains(string(all), "last words") || strings.Contains(string(all), "\r\n0\r\n") {
+		t.Errorf("the client read %q", all)
+	}
+}
+
 // The response ends where the app's own chunks turn out to be none, and the client sees that it is not whole.
 func TestChunksOfTheAppThatAreNoneEndTheResponse(t *testing.T) {
 	for name, answer := range map[string]func(dispatch.Responder){

@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"time"
 
 	"serval/internal/dispatch"
 	"serval/internal/http1"
@@ -38,6 +39,9 @@ func (c *conn) Chunk(data []byte) {
 	}
 }
 
+// lastWords is how long a stream that broke off is read.
+const lastWords = time.Second
+
 func (c *conn) End(ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -46,6 +50,10 @@ func (c *conn) End(ok bool) {
 	}
 	if c.source != nil {
 		c.ended, c.endedOK = true, ok
+		if !ok {
+			// What is there is still read, but its end is not awaited: processes that the app forked may hold the other side.
+			c.source.SetReadDeadline(time.Now().Add(lastWords)) //nolint:errcheck // a file ends by itself
+		}
 		return
 	}
 	c.finish(ok)

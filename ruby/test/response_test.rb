@@ -186,6 +186,14 @@ class ResponseTest < WorkerTest
     assert_equal Array.new(100) { |i| i.chr * 10_000 }.join, response.body
   end
 
+  def test_a_stream_ends_though_a_forked_process_holds_it
+    front = serve(<<~RUBY)
+      run ->(env) { [200, {}, Enumerator.new { |y| y << "x" * 300_000; $child = fork { sleep }; y << "end" }] }
+      at_exit { Process.kill(:KILL, $child) if $child }
+    RUBY
+    assert_equal 300_003, front.get("/").body.bytesize
+  end
+
   def test_a_client_that_leaves_a_stream_ends_the_body
     front = serve(EACH + "run ->(env) { [200, {}, Parts.new(*['x' * 100_000] * 1000, log: 'log.txt')] }")
     front.ask

@@ -63,7 +63,7 @@ module Serval
         @finished = true
         next send_frame(Wire::RESPONSE, code: @status, flags: flags, head: @head, body: @held) if @head
 
-        @socket&.close
+        hang_up if @socket
         send_frame(Wire::FINISH, flags: @gone ? flags | Wire::ABORT : flags)
       end
     end
@@ -75,6 +75,16 @@ module Serval
     end
 
     private
+
+    # The front reads to the stream's end. Processes that the app has forked meanwhile hold the socket, too, so closing it
+    # would not be one.
+    def hang_up
+      @socket.shutdown(:WR)
+    rescue Errno::ENOTCONN
+      nil # the front was first
+    ensure
+      @socket.close
+    end
 
     def hold(part)
       @held << part.b

@@ -220,12 +220,9 @@ func (p *Pool) Shutdown(ctx context.Context) {
 	go func() {
 		select {
 		case <-ctx.Done():
-			p.mu.Lock()
-			for _, m := range p.members {
-				p.cfg.Log.Warn("killing %s (PID %d): it did not finish in time%s", m.worker, m.worker.PID(), m.holdings())
-				m.worker.Kill()
+			for _, killed := range p.killAll() {
+				p.cfg.Log.Warn("killing %s", killed)
 			}
-			p.mu.Unlock()
 		case <-over:
 		}
 	}()
@@ -249,6 +246,17 @@ func (p *Pool) Signal(sig os.Signal) {
 	for _, m := range p.members {
 		m.worker.Signal(sig)
 	}
+}
+
+// killAll ends what did not end by itself, and returns what that was.
+func (p *Pool) killAll() (killed []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.members {
+		m.worker.Kill()
+		killed = append(killed, fmt.Sprintf("%s (PID %d): it did not finish in time%s", m.worker, m.worker.PID(), m.holdings()))
+	}
+	return killed
 }
 
 // Stats is a look at the pool.

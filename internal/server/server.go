@@ -5,7 +5,9 @@ package server
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -114,7 +116,7 @@ func (s *Server) accept(l net.Listener) {
 			return
 		}
 		// Out of descriptors, most likely. Those that wait are accepted when there are some again.
-		s.cfg.Log.Error("cannot accept a connection on %s, trying again in %s: %v", l.Addr(), pause, err)
+		s.complain("accept", "cannot accept a connection on %s, trying again in %s: %v", l.Addr(), pause, err)
 		time.Sleep(pause)
 		pause = min(2*pause, time.Second)
 	}
@@ -176,6 +178,13 @@ func (s *Server) start(nc net.Conn) {
 	})
 }
 
+// connected returns who is connected. What is done to them is done without the lock: some of it may have to wait.
+func (s *Server) connected() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.conns))
+}
+
 // Connections returns how many clients are connected.
 func (s *Server) Connections() int {
 	s.mu.Lock()
@@ -197,11 +206,9 @@ func (s *Server) Shutdown(ctx context.Context) {
 			l.Close()
 		}
 	}
-	s.mu.Lock()
-	for c := range s.conns {
+	for _, c := range s.connected() {
 		c.hurry()
 	}
-	s.mu.Unlock()
 
 	over := make(chan struct{})
 	go func() {
@@ -213,10 +220,10 @@ func (s *Server) Shutdown(ctx context.Context) {
 	case <-ctx.Done():
 		s.mu.Lock()
 		s.over = true
-		for c := range s.conns {
+		s.mu.Unlock()
+		for _, c := range s.connected() {
 			c.cutOff()
 		}
-		s.mu.Unlock()
 		<-over
 	}
 	s.stop.Do(func() { close(s.stopped) })
@@ -231,13 +238,7 @@ func (s *Server) checkIdle() {
 	if quiet := time.Duration(s.now.Load() - s.requests.Load()); quiet < s.cfg.IdleTimeout {
 		return
 	}
-	s.mu.Lock()
-	busy := false
-	for c := range s.conns {
-		busy = busy || c.phase() != idle
-	}
-	s.mu.Unlock()
-	if !busy {
+	if !slices.ContainsFunc(s.connected(), func(c *conn) bool { return c.phase() != idle }) {
 		s.onIdle.Do(s.cfg.OnIdle)
 	}
 }

@@ -51,11 +51,9 @@ func (s *Server) sweep() {
 			return
 		case now := <-ticker.C:
 			s.tick(now)
-			s.mu.Lock()
-			for c := range s.conns {
+			for _, c := range s.connected() {
 				s.check(c)
 			}
-			s.mu.Unlock()
 			s.checkIdle()
 		}
 	}

@@ -220,8 +220,8 @@ func (p *Pool) Shutdown(ctx context.Context) {
 	go func() {
 		select {
 		case <-ctx.Done():
-			for _, killed := range p.killAll() {
-				p.cfg.Log.Warn("killing %s", killed)
+			for m, held := range p.killAll() {
+				p.cfg.Log.Warn("killing %s (PID %d): it did not finish in time%s", m.worker, m.worker.PID(), held)
 			}
 		case <-over:
 		}
@@ -248,15 +248,16 @@ func (p *Pool) Signal(sig os.Signal) {
 	}
 }
 
-// killAll ends what did not end by itself, and returns what that was.
-func (p *Pool) killAll() (killed []string) {
+// killAll ends all workers, and returns what they held.
+func (p *Pool) killAll() map[*member]string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	held := map[*member]string{}
 	for _, m := range p.members {
 		m.worker.Kill()
-		killed = append(killed, fmt.Sprintf("%s (PID %d): it did not finish in time%s", m.worker, m.worker.PID(), m.holdings()))
+		held[m] = m.holdings()
 	}
-	return killed
+	return held
 }
 
 // Stats is a look at the pool.

@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,7 +70,10 @@ http {
 		}
 	})
 	testkit.WaitFor(t, "nginx listens", func() bool {
-		_, err := os.Stat(dir + "/listen")
+		c, err := net.Dial("unix", dir+"/listen") // the file alone is there before nginx listens
+		if err == nil {
+			c.Close()
+		}
 		return err == nil
 	})
 	return "unix://" + dir + "/listen"

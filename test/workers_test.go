@@ -149,9 +149,15 @@ func TestWithoutAQueueTheSurplusIsTurnedAwayAtOnce(t *testing.T) {
 func TestAQueuedRequestWhoseClientLeftNeverReachesTheApp(t *testing.T) {
 	t.Parallel()
 	s := testkit.Start(t, "slow", "-t", "1")
-	running := held(t, s, "GET", "/sleep?s=1")
+	gate := t.TempDir() + "/gate"
+	running := held(t, s, "GET", "/gate?file="+gate)
+	before := len(sockets(t, s.PID))
 	for _, leave := range []func(*testkit.Client){(*testkit.Client).Reset, func(c *testkit.Client) { c.Close() }} {
 		leave(held(t, s, "POST", "/leak?mb=1"))
+	}
+	testkit.WaitFor(t, "the front has noticed that two clients left", func() bool { return len(sockets(t, s.PID)) == before })
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	running.Response("GET")
 	if r := s.Get("/leak?mb=0"); r.Body != "0 MB\n" {

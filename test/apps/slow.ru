@@ -1,4 +1,4 @@
-# Takes its time or its life: /sleep?s=, /cpu?ms=, /block, /kill, /exit!, /segv, /fork, /leak?mb=, and /fast, /pid, /env?name= to look on.
+# Takes its time or its life: /sleep?s=, /cpu?ms=, /gate?file=, /block, /kill, /exit!, /segv, /fork, /leak?mb=, and /fast, /pid, /env?name= to look on.
 # frozen_string_literal: true
 
 leaked = []
@@ -24,6 +24,7 @@ routes = {
   "/fast" => ->(_) { text.call("fast") },
   "/sleep" => ->(q) { sleep(q.fetch("s", 0.005).to_f) && text.call("slept") },
   "/cpu" => ->(q) { text.call("#{busy.call(q.fetch('ms', 20).to_f)} rounds") },
+  "/gate" => ->(q) { (sleep(0.005) until File.exist?(q.fetch("file"))) || text.call("open") },
   "/block" => ->(_) { sleep },
   "/block-later" => ->(_) { text.call(then_do.call("one\n") { sleep }) },
   "/queue" => ->(_) { Queue.new.pop }, # dead-locked: no other thread will ever push

@@ -4,6 +4,7 @@
 package config
 
 import (
+	"os"
 	"path/filepath"
 	"time"
 )
@@ -129,6 +130,73 @@ type Config struct {
 
 	// WorkerMemoryLimit is the resident memory in bytes past which a worker is replaced. Zero, the default: none.
 	WorkerMemoryLimit int64
+
+	// ConfigFiles are the configuration files that were evaluated, absolute, in order. Workers and molds evaluate them
+	// again, for the blocks in them.
+	ConfigFiles []string
+
+	// Preload says that a mold loads the app once and forks the workers (preload_app!).
+	Preload bool
+
+	// MoldHooks says that the configuration has blocks for the process which Puma calls the master (before_fork,
+	// after_booted, plugins and their like): a mold runs them, and forks the workers, even when it does not load the app.
+	MoldHooks bool
+
+	// ForkWorker is the number of requests that worker 0 serves before it becomes the mold of all others, once (Puma's
+	// fork_worker). Zero: only when asked to, by URG. Negative, the default: never.
+	ForkWorker int
+
+	// EnvFiles are files of NAME=value lines, absolute, read anew for each generation (--env-file).
+	EnvFiles []string
+
+	// ControlURL is where the control server listens: a tcp or unix URL, or "auto" for a unix socket in the temporary
+	// directory. Empty: nowhere.
+	ControlURL string
+
+	// ControlToken is what callers of the control server have to show. "none": nothing. Empty: one is made up.
+	ControlToken string
+
+	// ControlDataOnly leaves only the control server's endpoints that change nothing.
+	ControlDataOnly bool
+
+	// StatePath is the state file for ctl, absolute. Empty: none.
+	StatePath string
+
+	// StatePermission is the state file's mode. Zero, the default: 0600.
+	StatePermission os.FileMode
+
+	// WorkerTimeout is how long a worker may be silent before it is killed. Zero: for ever. Default: 60 s, as Puma.
+	WorkerTimeout time.Duration
+
+	// WorkerCheckInterval is how often workers are asked how they are. Default: 5 s, as Puma.
+	WorkerCheckInterval time.Duration
+
+	// CullOldest takes the oldest worker away rather than the youngest when there are to be fewer
+	// (worker_culling_strategy).
+	CullOldest bool
+
+	// MaxRequests is after how many requests a worker is replaced. Zero, the default: never. MaxAge is after what time.
+	MaxRequests int
+	MaxAge      time.Duration
+
+	// OutOfBandGC has idle workers collect garbage between requests.
+	OutOfBandGC bool
+
+	// ActivatedSockets says what becomes of sockets that systemd passes: "" uses those that match a bind, "true" all of
+	// them, "only" all of them and no bind.
+	ActivatedSockets string
+
+	// LogFormat is "text", the default, or "json".
+	LogFormat string
+
+	// LogFormatter and CustomLogger say that the configuration has such a block or object: lines of the log go through Ruby.
+	LogFormatter, CustomLogger bool
+
+	// TmpRestart restarts Serval when tmp/restart.txt is touched (plugin :tmp_restart).
+	TmpRestart bool
+
+	// QuietTerm ends with status 0 after a TERM, not by the signal (raise_exception_on_sigterm false).
+	QuietTerm bool
 
 	// WorkerEnv is the environment the workers start with: Serval's own, with RACK_ENV and PWD set right.
 	WorkerEnv []string

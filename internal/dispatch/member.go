@@ -24,6 +24,10 @@ type member struct {
 	retire chan retirement
 	buried chan struct{} // closed when its worker is dead and its requests are taken care of
 	legacy string        // what it held then, for the log
+
+	phase    int    // the number of its generation
+	requests int    // that it has finished
+	expires  expiry // when it is to be replaced
 }
 
 // slot stands for one thread of a worker, or rather for the right to occupy one.
@@ -57,8 +61,11 @@ type retirement struct {
 	stuck  bool // replace it at once; otherwise it serves until its successor is ready
 }
 
-func newMember(p *Pool, s *seat, threads int) *member {
-	m := &member{pool: p, seat: s, slots: make([]slot, threads), retire: make(chan retirement, 1), buried: make(chan struct{})}
+func newMember(s *seat, cfg *Config) *member {
+	m := &member{
+		pool: s.pool, seat: s, phase: cfg.Phase, slots: make([]slot, cfg.Threads), expires: newExpiry(cfg),
+		retire: make(chan retirement, 1), buried: make(chan struct{}),
+	}
 	for i := range m.slots {
 		m.slots[i] = slot{member: m, index: uint32(i)}
 		m.free = append(m.free, &m.slots[i])
@@ -170,7 +177,7 @@ const noFile = "the file that its worker sent could not be received: the limit o
 
 func (m *member) stream(r *Request, rest *os.File) {
 	if rest == nil {
-		m.pool.cfg.Log.Error("the response to %s was cut: %s", r.Line, noFile)
+		m.pool.log.Error("the response to %s was cut: %s", r.Line, noFile)
 		m.pool.Cancel(r)
 		r.Responder.End(false)
 		return
@@ -225,6 +232,10 @@ func (m *member) hear(f *wire.Frame) (r *Request, known bool, err error) {
 	}
 	m.pace.served(now.Sub(s.since))
 	m.release(s)
+	m.requests++
+	if m.requests == m.expires.requests {
+		m.ask(retirement{reason: m.expires.why(m.requests)})
+	}
 	held := m.held
 	body := p.next(m, now)
 	refilled := m.held > held

@@ -108,7 +108,7 @@ func (p *Pool) poke(now time.Time) time.Duration {
 // enforce fails what has waited or run for too long.
 func (p *Pool) enforce(now time.Time) {
 	for _, r := range p.overdue(now) {
-		r.Responder.Fail(503, fmt.Sprintf("no thread was free for %s (--queue-timeout)", p.cfg.QueueTimeout))
+		r.Responder.Fail(503, fmt.Sprintf("no thread was free for %s (--queue-timeout)", p.config().QueueTimeout))
 	}
 	for _, s := range p.stuck(now) {
 		p.giveUp(s)
@@ -117,12 +117,12 @@ func (p *Pool) enforce(now time.Time) {
 
 // overdue takes the requests out of the queue that have waited too long.
 func (p *Pool) overdue(now time.Time) (late []*Request) {
-	if p.cfg.QueueTimeout <= 0 {
+	if p.config().QueueTimeout <= 0 {
 		return nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.queue.first != nil && now.Sub(p.queue.first.arrived) > p.cfg.QueueTimeout {
+	for p.queue.first != nil && now.Sub(p.queue.first.arrived) > p.config().QueueTimeout {
 		late = append(late, p.queue.pop())
 	}
 	return late
@@ -139,7 +139,7 @@ type stuckRequest struct {
 
 // stuck takes the requests out of their slots that have run too long. Their slots stay occupied.
 func (p *Pool) stuck(now time.Time) (late []stuckRequest) {
-	if p.cfg.RequestTimeout <= 0 {
+	if p.config().RequestTimeout <= 0 {
 		return nil
 	}
 	p.mu.Lock()
@@ -147,7 +147,7 @@ func (p *Pool) stuck(now time.Time) (late []stuckRequest) {
 	for _, m := range p.members {
 		for i := range m.slots {
 			s := &m.slots[i]
-			if s.request == nil || s.request.began || now.Sub(s.since) <= p.cfg.RequestTimeout {
+			if s.request == nil || s.request.began || now.Sub(s.since) <= p.config().RequestTimeout {
 				continue
 			}
 			if s.hinting {
@@ -167,13 +167,13 @@ func (p *Pool) stuck(now time.Time) (late []stuckRequest) {
 
 // giveUp answers for a worker that did not, has the worker replaced, and says where it hangs.
 func (p *Pool) giveUp(s stuckRequest) {
-	s.request.Responder.Fail(504, fmt.Sprintf("it ran for %s without a response (--request-timeout)", p.cfg.RequestTimeout))
+	s.request.Responder.Fail(504, fmt.Sprintf("it ran for %s without a response (--request-timeout)", p.config().RequestTimeout))
 	p.running.Go(func() {
 		trace := s.member.worker.Backtraces(s.id, 2*time.Second)
 		if trace == "" {
 			trace = "(the worker did not say where: its interpreter does not run Ruby code)"
 		}
-		p.cfg.Log.Error("%s (PID %d) is stuck: %s has run for %.1fs (--request-timeout); the client got 504, the worker is replaced; it is at\n    %s",
+		p.log.Error("%s (PID %d) is stuck: %s has run for %.1fs (--request-timeout); the client got 504, the worker is replaced; it is at\n    %s",
 			s.member.worker, s.member.worker.PID(), s.line, s.ran.Seconds(),
 			strings.ReplaceAll(strings.TrimSpace(trace), "\n", "\n    "))
 		s.member.ask(retirement{reason: "stuck", stuck: true})

@@ -13,8 +13,9 @@ import (
 	"serval/internal/worker"
 )
 
-// Config says how a pool is made up.
+// Config says how a pool is made up. A restart brings a new one: its Launch starts workers of the new generation.
 type Config struct {
+	Phase   int // the generation's number, for the log
 	Workers int // at least 1
 	Threads int // requests a worker may hold at once, at least 1
 
@@ -24,6 +25,9 @@ type Config struct {
 	BootTimeout    time.Duration // how long the app may take to load. 0: no limit
 	DrainTimeout   time.Duration // how long a retired worker may go on with what it holds. 0: no limit
 	MemoryLimit    int64         // bytes of PSS past which a worker is replaced. 0: no limit
+	MaxRequests    int           // requests after which a worker is replaced, give or take a tenth. 0: no limit
+	MaxAge         time.Duration // after which a worker is replaced, give or take a tenth. 0: no limit
+	CullOldest     bool          // which worker goes when there are to be fewer: the oldest, not the youngest
 
 	// Launch starts a worker process that reports to h.
 	Launch func(index int, h worker.Handler) (*worker.Worker, error)
@@ -39,11 +43,13 @@ type Log interface {
 
 // Pool is the set of workers and the queue before them.
 type Pool struct {
-	cfg   Config
-	seats []*seat
+	log     Log
+	cfg     atomic.Pointer[Config] // of the newest generation
+	rolling chan struct{}          // holds a token while workers are being replaced on purpose: one at a time, and not during a restart
 
 	mu       sync.Mutex // guards following and all members
-	members  []*member  // those that are serving or draining
+	seats    []*seat
+	members  []*member // those that are serving or draining
 	queue    queue
 	nextID   uint32
 	turn     int       // where to look first among equals
@@ -58,12 +64,15 @@ type Pool struct {
 
 // New returns a pool that is not running yet.
 func New(cfg Config) *Pool {
-	p := &Pool{cfg: cfg, awake: make(chan struct{}, 1), stop: make(chan struct{})}
+	p := &Pool{log: cfg.Log, rolling: make(chan struct{}, 1), awake: make(chan struct{}, 1), stop: make(chan struct{})}
+	p.cfg.Store(&cfg)
 	for i := range cfg.Workers {
-		p.seats = append(p.seats, &seat{pool: p, index: i})
+		p.seats = append(p.seats, newSeat(p, i, &cfg))
 	}
 	return p
 }
+
+func (p *Pool) config() *Config { return p.cfg.Load() }
 
 // Start boots all workers and returns when they are ready. When one does not become ready, it stops the others and
 // returns that one's error: with an app that does not load there is nothing to serve.
@@ -117,7 +126,7 @@ func (p *Pool) Dispatch(r *Request) {
 	}
 	m := p.leastLoaded()
 	if m == nil || p.queue.len > 0 {
-		if p.queue.len >= p.cfg.QueueLimit {
+		if p.queue.len >= p.config().QueueLimit {
 			waiting := p.queue.len
 			p.mu.Unlock()
 			r.Responder.Fail(503, fmt.Sprintf("%d requests are waiting already (--queue-limit)", waiting))
@@ -221,7 +230,7 @@ func (p *Pool) Shutdown(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			for m, held := range p.killAll() {
-				p.cfg.Log.Warn("killing %s (PID %d): it did not finish in time%s", m.worker, m.worker.PID(), held)
+				p.log.Warn("killing %s (PID %d): it did not finish in time%s", m.worker, m.worker.PID(), held)
 			}
 		case <-over:
 		}
@@ -262,20 +271,39 @@ func (p *Pool) killAll() map[*member]string {
 
 // Stats is a look at the pool.
 type Stats struct {
-	Queued int // requests that wait for a thread
-	Held   int // requests that workers hold
-	Ready  int // workers that take requests
-	PIDs   []int
+	Queued  int // requests that wait for a thread
+	Held    int // requests that workers hold
+	Ready   int // workers that take requests
+	Wanted  int // workers there should be
+	Phase   int // of the newest generation
+	PIDs    []int
+	Workers []WorkerStats
+}
+
+// WorkerStats is a look at one worker.
+type WorkerStats struct {
+	Index, PID int
+	Phase      int // its generation
+	Started    time.Time
+	State      string // "serving" or "draining"
+	Threads    int
+	Held       int // requests that it runs now
+	Requests   int // requests that it has finished
+	Worker     *worker.Worker
 }
 
 // Stats returns how the pool is doing.
 func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := Stats{Queued: p.queue.len}
+	s := Stats{Queued: p.queue.len, Wanted: p.config().Workers, Phase: p.config().Phase}
 	for _, m := range p.members {
 		s.Held += m.held
 		s.PIDs = append(s.PIDs, m.worker.PID())
+		s.Workers = append(s.Workers, WorkerStats{
+			Index: m.seat.index, PID: m.worker.PID(), Phase: m.phase, Started: m.worker.Started, State: m.state.String(),
+			Threads: len(m.slots), Held: m.held, Requests: m.requests, Worker: m.worker,
+		})
 		if m.state == serving {
 			s.Ready++
 		}

@@ -13,7 +13,7 @@ const (
 	backoffFirst = 250 * time.Millisecond
 	backoffMost  = 30 * time.Second
 	stableAfter  = 30 * time.Second // a worker that lived so long was no failure to boot
-	memoryEvery  = 5 * time.Second
+	checkEvery   = 5 * time.Second  // memory and age
 
 	// settling is how long a replacement waits, to see whether it is worth its while: who sends a worker a TERM may be
 	// sending one to all processes of the service, as systemd does.
@@ -21,17 +21,28 @@ const (
 )
 
 // seat is a place for one worker, worker N. It boots one, waits for its end or for a reason to replace it, and boots
-// the next.
+// the next. What follows is its goroutine's alone.
 type seat struct {
 	pool     *Pool
 	index    int
-	member   *member // the one that serves; the seat's goroutine alone sets it
+	cfg      *Config // the generation of its worker, and of the next one should that die
+	member   *member // the one that serves; nil: there is none just now
 	failures int     // workers in a row that did not live long
+
+	orders chan *order   // to replace the worker by one of another generation
+	leave  chan struct{} // closed when the seat is given up
+}
+
+func newSeat(p *Pool, index int, cfg *Config) *seat {
+	return &seat{pool: p, index: index, cfg: cfg, orders: make(chan *order), leave: make(chan struct{})}
 }
 
 // bootFirst boots the seat's first worker.
-func (s *seat) bootFirst() (err error) {
-	s.member, err = s.boot()
+func (s *seat) bootFirst() error {
+	m, err := s.launch(s.cfg)
+	if err == nil {
+		s.admit(m)
+	}
 	return err
 }
 
@@ -43,91 +54,117 @@ func (s *seat) abandon() {
 	}
 }
 
-// boot starts a worker, waits until it is ready and lets it have requests.
-func (s *seat) boot() (*member, error) {
+// launch starts a worker and waits until it is ready. It gets no requests yet.
+func (s *seat) launch(cfg *Config) (*member, error) {
 	p := s.pool
-	m := newMember(p, s, p.cfg.Threads)
-	started := time.Now()
-	w, err := p.cfg.Launch(s.index, m)
+	m := newMember(s, cfg)
+	w, err := cfg.Launch(s.index, m)
 	if err != nil {
 		return nil, err
 	}
 	m.worker = w
-	if err := w.Boot(p.cfg.BootTimeout, p.stop); err != nil {
+	if err := w.Boot(cfg.BootTimeout, p.stop); err != nil {
 		<-w.Exited()
 		return nil, err
 	}
-	p.cfg.Log.Detail("Worker %d (PID: %d) booted in %.2fs, phase: 0", s.index, w.PID(), time.Since(started).Seconds())
+	p.log.Detail("Worker %d (PID: %d) booted in %.2fs, phase: %d", s.index, w.PID(), time.Since(w.Started).Seconds(), cfg.Phase)
+	return m, nil
+}
+
+// admit lets a worker that is ready have requests, as the seat's own.
+func (s *seat) admit(m *member) {
+	p := s.pool
+	s.member = m
 	p.mu.Lock()
 	p.members = append(p.members, m)
 	p.mu.Unlock()
 	// Beside the seat's work: that may be booting a successor for minutes when the worker dies.
 	p.running.Go(func() {
-		<-w.Exited()
+		<-m.worker.Exited()
 		p.bury(m)
 	})
 	p.fill(m)
-	return m, nil
 }
 
-// run keeps the seat taken until the pool shuts down.
+// discard ends a worker that never got a request.
+func (s *seat) discard(m *member) {
+	m.worker.Kill()
+	<-m.worker.Exited()
+}
+
+// run keeps the seat taken until it is given up or the pool shuts down.
 func (s *seat) run() {
-	for {
-		if s.member == nil && !s.reboot() {
-			return
-		}
-		m := s.member
-		select {
-		case <-m.buried:
-			s.member = nil
-			s.lost(m)
-		case r := <-m.retire:
-			s.replace(m, r)
-		case <-s.memoryCheck():
-			s.checkMemory(m)
-		case <-s.pool.stop:
-			s.finish(m)
-			return
-		}
+	for s.turn() {
+	}
+	m := s.member
+	if m == nil {
+		return
+	}
+	exit := s.drain(m)
+	if !s.pool.stopping() {
+		s.pool.log.Detail("Worker %d (PID: %d) retired: fewer are wanted; it %s", m.worker.Index, m.worker.PID(), exit)
 	}
 }
 
-// reboot boots a worker, again and again with growing pauses; false when the pool shuts down first.
-func (s *seat) reboot() bool {
-	for {
-		if !s.pause() {
-			return false
+// turn waits for the next event in the seat's life and deals with it; false when that is over.
+func (s *seat) turn() bool {
+	var reboot, check <-chan time.Time
+	var buried chan struct{}
+	var retire chan retirement
+	if m := s.member; m == nil {
+		reboot = time.After(s.pause())
+	} else {
+		buried, retire = m.buried, m.retire
+		if s.cfg.MemoryLimit > 0 || s.cfg.MaxAge > 0 {
+			check = time.After(checkEvery)
 		}
-		m, err := s.boot()
-		if err == nil {
-			s.member = m
-			return true
-		}
-		if s.pool.stopping() {
-			return false
-		}
+	}
+	select {
+	case <-reboot:
+		s.reboot()
+	case <-buried:
+		s.lost()
+	case r := <-retire:
+		s.replace(r)
+	case <-check:
+		s.check()
+	case o := <-s.orders:
+		s.follow(o)
+	case <-s.leave:
+		return false
+	case <-s.pool.stop:
+		return false
+	}
+	return true
+}
+
+// reboot tries to fill the seat.
+func (s *seat) reboot() {
+	m, err := s.launch(s.cfg)
+	switch {
+	case err == nil:
+		s.admit(m)
+	case !s.pool.stopping():
 		s.failures++
-		s.pool.cfg.Log.Error("worker %d did not boot (attempt %d, next in about %s): %v", s.index, s.failures, s.backoff(), err)
+		s.pool.log.Error("worker %d did not boot (attempt %d, next in about %s): %v", s.index, s.failures, s.backoff(), err)
 	}
 }
 
-// pause waits before the next boot; false when the pool shuts down.
-func (s *seat) pause() bool {
+// pause is the time before the next boot.
+func (s *seat) pause() time.Duration {
 	wait := s.backoff()
 	if wait > 0 {
 		// Seats whose workers died together should not boot together.
 		wait += time.Duration(rand.Int64N(int64(wait)/4 + 1))
 	}
-	return s.wait(wait)
+	return wait
 }
 
-// wait lets time pass; false when the pool shuts down first.
-func (s *seat) wait(d time.Duration) bool {
+// wait lets time pass, unless the pool shuts down first.
+func (s *seat) wait(d time.Duration) {
 	select {
 	case <-s.pool.stop:
-		return false
 	case <-time.After(d):
-		return true
 	}
 }
 
@@ -140,51 +177,66 @@ func (s *seat) backoff() time.Duration {
 }
 
 // lost handles a worker that ended by itself.
-func (s *seat) lost(m *member) {
+func (s *seat) lost() {
+	m := s.member
+	s.member = nil
 	lived := time.Since(m.worker.Started)
 	if lived > stableAfter {
 		s.failures = 0
 	}
 	s.failures++
-	s.pool.cfg.Log.Error("%s (PID %d) %s after %s%s; replacing it", m.worker, m.worker.PID(), m.worker.Exit(), human(lived), m.legacy)
+	s.pool.log.Error("%s (PID %d) %s after %s%s; replacing it", m.worker, m.worker.PID(), m.worker.Exit(), human(lived), m.legacy)
 }
 
-// replace puts a new worker into the place of m. A stuck worker gets no more requests from this moment; another one
-// serves until its successor is ready, so that capacity never shrinks.
-func (s *seat) replace(m *member, r retirement) {
+// replace puts a new worker of the same generation into the place of this one. A stuck worker gets no more requests from
+// this moment; another one serves until its successor is ready, so that capacity never shrinks.
+func (s *seat) replace(r retirement) {
+	m := s.member
 	if r.stuck {
-		s.retire(m, r.reason)
 		s.member = nil
+		s.retire(m, r.reason)
 		return
 	}
 	s.wait(settling)
 	if s.pool.settled.Load() {
 		return
 	}
-	next, err := s.boot()
+	select {
+	case s.pool.rolling <- struct{}{}:
+		defer func() { <-s.pool.rolling }()
+	case o := <-s.orders: // a restart is under way: it replaces this worker, too
+		m.ask(r)
+		s.follow(o)
+		return
+	case <-m.buried:
+		return
+	case <-s.pool.stop:
+		return
+	}
+	next, err := s.launch(s.cfg)
 	if err != nil {
 		if !s.pool.stopping() {
 			s.failures++
-			s.pool.cfg.Log.Error("worker %d was to be replaced (%s), but its successor did not boot; the old one stays: %v", s.index, r.reason, err)
-			s.pause()
+			s.pool.log.Error("worker %d was to be replaced (%s), but its successor did not boot; the old one stays: %v", s.index, r.reason, err)
+			s.pool.postpone(m)
 		}
 		return
 	}
 	s.failures = 0
-	s.retire(m, r.reason)
-	s.member = next
+	s.admit(next)
+	<-s.retire(m, r.reason)
 }
 
-// retire drains m beside the seat's work.
-func (s *seat) retire(m *member, reason string) {
+// retire drains m beside the seat's work. The channel is closed when it is gone.
+func (s *seat) retire(m *member, reason string) (gone <-chan struct{}) {
+	over := make(chan struct{})
 	s.pool.running.Go(func() {
+		defer close(over)
 		exit := s.drain(m)
-		s.pool.cfg.Log.Detail("Worker %d (PID: %d) retired: %s; it %s", m.worker.Index, m.worker.PID(), reason, exit)
+		s.pool.log.Detail("Worker %d (PID: %d) retired: %s; it %s", m.worker.Index, m.worker.PID(), reason, exit)
 	})
+	return over
 }
-
-// finish drains m for good.
-func (s *seat) finish(m *member) { s.drain(m) }
 
 // drain gives m no more requests, lets it finish those it holds and waits for its end. It kills m when it takes longer
 // than the drain timeout, or when only stuck threads are left: nobody waits for those.
@@ -195,8 +247,9 @@ func (s *seat) drain(m *member) worker.Exit {
 	p.mu.Unlock()
 	finished := false
 	var late <-chan time.Time
-	if p.cfg.DrainTimeout > 0 {
-		timer := time.NewTimer(p.cfg.DrainTimeout)
+	patience := p.config().DrainTimeout
+	if patience > 0 {
+		timer := time.NewTimer(patience)
 		defer timer.Stop()
 		late = timer.C
 	}
@@ -219,29 +272,30 @@ func (s *seat) drain(m *member) worker.Exit {
 			p.mu.Lock()
 			held := m.holdings()
 			p.mu.Unlock()
-			p.cfg.Log.Warn("killing %s (PID %d): it did not finish within %s (--shutdown-timeout)%s", m.worker, m.worker.PID(), p.cfg.DrainTimeout, held)
+			p.log.Warn("killing %s (PID %d): it did not finish within %s (--shutdown-timeout)%s", m.worker, m.worker.PID(), patience, held)
 			m.worker.Kill()
 		case <-look.C:
 		}
 	}
 }
 
-// memoryCheck ticks when the worker's memory should be looked at.
-func (s *seat) memoryCheck() <-chan time.Time {
-	if s.pool.cfg.MemoryLimit <= 0 {
-		return nil
-	}
-	return time.After(memoryEvery)
-}
-
-func (s *seat) checkMemory(m *member) {
-	pss, err := worker.PSS(m.worker.PID())
-	if err != nil || pss <= s.pool.cfg.MemoryLimit {
+// check replaces a worker that has grown too large or too old.
+func (s *seat) check() {
+	m := s.member
+	if age := time.Since(m.worker.Started); m.expires.tooOld(age) {
+		s.replace(retirement{reason: fmt.Sprintf("it is %s old (--worker-max-age)", human(age))})
 		return
 	}
-	reason := fmt.Sprintf("its memory (PSS) is %d MB, the limit %d MB (--worker-memory-limit)", pss>>20, s.pool.cfg.MemoryLimit>>20)
-	s.pool.cfg.Log.Warn("replacing %s (PID %d): %s", m.worker, m.worker.PID(), reason)
-	s.replace(m, retirement{reason: reason})
+	if s.cfg.MemoryLimit <= 0 {
+		return
+	}
+	pss, err := worker.PSS(m.worker.PID())
+	if err != nil || pss <= s.cfg.MemoryLimit {
+		return
+	}
+	reason := fmt.Sprintf("its memory (PSS) is %d MB, the limit %d MB (--worker-memory-limit)", pss>>20, s.cfg.MemoryLimit>>20)
+	s.pool.log.Warn("replacing %s (PID %d): %s", m.worker, m.worker.PID(), reason)
+	s.replace(retirement{reason: reason})
 }
 
 // bury takes a dead worker out of the pool. Requests it held whose responses had not begun are repeated, if that is

@@ -10,7 +10,7 @@ import (
 
 // logAccess writes the access log line of the response that is complete. mu is held.
 func (c *conn) logAccess() {
-	if c.srv.cfg.Access == nil {
+	if c.srv.config().Access == nil {
 		return
 	}
 	method, target, _ := bytes.Cut(c.work.req.Line, []byte(" "))
@@ -19,7 +19,7 @@ func (c *conn) logAccess() {
 		status = statusClientGone
 	}
 	now := time.Now()
-	c.srv.cfg.Access(&logs.Access{
+	c.srv.config().Access(&logs.Access{
 		Remote: string(c.remote), Method: method, Target: target, Proto: protocol(c.minor),
 		Status: status, Bytes: c.sent, End: now, Duration: now.Sub(c.started),
 	})
@@ -30,7 +30,7 @@ const statusClientGone = 499
 
 // logRefused writes the access log line of a request that was refused. What of it could be read is named.
 func (c *conn) logRefused(status int) {
-	if c.srv.cfg.Access == nil {
+	if c.srv.config().Access == nil {
 		return
 	}
 	a := logs.Access{Remote: string(c.remote), Method: []byte("-"), Target: []byte("-"), Proto: protocol(1), Status: status, Bytes: -1, End: time.Now()}
@@ -44,7 +44,7 @@ func (c *conn) logRefused(status int) {
 			a.Target = target
 		}
 	}
-	c.srv.cfg.Access(&a)
+	c.srv.config().Access(&a)
 }
 
 func protocol(minor int) string {

@@ -100,7 +100,7 @@ func (c *conn) readCounted(length int64) error {
 		if int64(len(have)) > length-w.body.size {
 			have = have[:length-w.body.size]
 		}
-		if err := w.body.add(have, c.srv.cfg.SpoolDir); err != nil {
+		if err := w.body.add(have, c.srv.config().SpoolDir); err != nil {
 			return err
 		}
 		w.dropBody(len(have))
@@ -117,12 +117,12 @@ func (c *conn) readChunked() error {
 	w := c.work
 	w.chunked.Reset()
 	for {
-		out, used, done, err := w.chunked.Decode(w.piece[:0], w.in[w.bodyStart:], &c.srv.cfg.Limits)
+		out, used, done, err := w.chunked.Decode(w.piece[:0], w.in[w.bodyStart:], &c.srv.config().Limits)
 		w.piece = out
 		if err != nil {
 			return err
 		}
-		if err := w.body.add(out, c.srv.cfg.SpoolDir); err != nil {
+		if err := w.body.add(out, c.srv.config().SpoolDir); err != nil {
 			return err
 		}
 		w.dropBody(used)
@@ -152,7 +152,7 @@ func (c *conn) bodyFailed(err error) {
 	case errors.As(err, &refused):
 		c.refuse(refused.Status, refused.Reason)
 	case errors.Is(err, errSpool):
-		c.srv.cfg.Log.Error("%v; the client got 503", err)
+		c.srv.config().Log.Error("%v; the client got 503", err)
 		c.refuse(503, "")
 	case c.late():
 		c.refuse(408, "the request body did not arrive in time")

@@ -93,7 +93,7 @@ func newConn(s *Server, nc net.Conn) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{srv: s, nc: nc, raw: raw, done: make(chan struct{}, 1)}
-	c.remote = remoteAddr(nc, s.cfg.LocalAddr)
+	c.remote = remoteAddr(nc, s.config().LocalAddr)
 	c.read, c.writeFn = c.readReady, c.writeReady
 	c.enter(idle)
 	return c, nil
@@ -156,7 +156,7 @@ func (c *conn) readHead() bool {
 			if c.phase() != header {
 				c.enter(header)
 			}
-			done, err := w.head.Parse(w.in, &c.srv.cfg.Limits)
+			done, err := w.head.Parse(w.in, &c.srv.config().Limits)
 			if err != nil {
 				var refused *http1.Error
 				errors.As(err, &refused)
@@ -359,7 +359,7 @@ func (c *conn) hurry() {
 
 // turnAway answers a connection that is one too many.
 func (c *conn) turnAway() {
-	c.srv.complain("connections", "refused a connection from %s: %d are open (--max-connections)", c.remote, c.srv.cfg.MaxConnections)
+	c.srv.complain("connections", "refused a connection from %s: %d are open (--max-connections)", c.remote, c.srv.config().MaxConnections)
 	c.refuse(503, "")
 }
 
@@ -416,7 +416,7 @@ func (c *conn) handOver(give dispatch.Give) {
 		f, err = nil, fmt.Errorf("its client has sent %d bytes already, and no more than %d can go along", len(leftover), wire.MaxText)
 	}
 	if err != nil {
-		c.srv.cfg.Log.Error("cannot hand a hijacked connection to its app: %v", err)
+		c.srv.config().Log.Error("cannot hand a hijacked connection to its app: %v", err)
 		leftover = nil
 	}
 	give(f, leftover)

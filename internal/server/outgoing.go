@@ -34,7 +34,7 @@ func (c *conn) write(a, b []byte) {
 		if len(data) == 0 {
 			continue
 		}
-		if err := c.backlog.add(data, c.srv.cfg.SpoolDir); err != nil {
+		if err := c.backlog.add(data, c.srv.config().SpoolDir); err != nil {
 			c.srv.warnOnce("spool", "a response for a slow reader cannot be kept on disk: %v; it is kept in memory, and the app waits where it can; this is said once", err)
 		}
 	}
@@ -92,7 +92,7 @@ func (c *conn) drain() {
 		c.mu.Unlock()
 		switch {
 		case err != nil:
-			c.srv.cfg.Log.Error("cannot read back a response that waits for a slow reader: %v; the connection was cut", err)
+			c.srv.config().Log.Error("cannot read back a response that waits for a slow reader: %v; the connection was cut", err)
 		case data != nil:
 			err = c.push(data)
 		default:
@@ -148,7 +148,7 @@ func (c *conn) sendFile(f *os.File, at, left int64) error {
 	})
 	if err == nil && n == 0 {
 		err = errors.New("the file became shorter while it was sent")
-		c.srv.cfg.Log.Error("%s: %v; the connection was cut", c.work.req.Line, err)
+		c.srv.config().Log.Error("%s: %v; the connection was cut", c.work.req.Line, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -41,17 +41,17 @@ func (c *conn) startResponse() {
 	w := c.work
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	limit := int64(c.srv.cfg.MaxRequests)
+	limit := int64(c.srv.config().MaxRequests)
 	c.response = response{
 		busy:    true,
 		left:    -1,
 		isHead:  string(w.head.Method.In(w.in)) == "HEAD",
 		minor:   w.head.Minor,
 		hopeful: w.head.KeepAlive,
-		close: !w.head.KeepAlive || c.srv.cfg.KeepAliveTimeout <= 0 || c.srv.draining.Load() ||
+		close: !w.head.KeepAlive || c.srv.config().KeepAliveTimeout <= 0 || c.srv.draining.Load() ||
 			limit > 0 && c.requests.Load()+1 >= limit,
 	}
-	if c.srv.cfg.Access != nil {
+	if c.srv.config().Access != nil {
 		c.started = time.Now()
 	}
 }

@@ -53,7 +53,7 @@ type Config struct {
 
 // Server serves HTTP/1.1 on its listeners.
 type Server struct {
-	cfg      Config
+	cfg      atomic.Pointer[Config]
 	dispatch Dispatcher
 	encoder  *encoder
 	born     time.Time
@@ -79,20 +79,28 @@ type Server struct {
 
 // New returns a server that is not listening yet.
 func New(cfg Config, d Dispatcher) *Server {
+	s := &Server{
+		dispatch: d, encoder: newEncoder(cfg.Underscores),
+		born: time.Now(), conns: map[*conn]struct{}{}, stopped: make(chan struct{}),
+	}
+	s.Configure(cfg)
+	s.tick(s.born.Add(time.Nanosecond))
+	s.sweeper.Go(s.sweep)
+	return s
+}
+
+// Configure changes how clients are treated, from their next request on.
+func (s *Server) Configure(cfg Config) {
 	if cfg.SpoolLimit <= 0 {
 		cfg.SpoolLimit = 1 << 30
 	}
 	if cfg.LocalAddr == "" {
 		cfg.LocalAddr = "127.0.0.1"
 	}
-	s := &Server{
-		cfg: cfg, dispatch: d, encoder: newEncoder(cfg.Underscores),
-		born: time.Now(), conns: map[*conn]struct{}{}, stopped: make(chan struct{}),
-	}
-	s.tick(s.born.Add(time.Nanosecond))
-	s.sweeper.Go(s.sweep)
-	return s
+	s.cfg.Store(&cfg)
 }
+
+func (s *Server) config() *Config { return s.cfg.Load() }
 
 // Serve accepts connections from l until Shutdown, beside whatever else is served. It returns at once.
 func (s *Server) Serve(l net.Listener) {
@@ -156,7 +164,7 @@ func (s *Server) start(nc net.Conn) {
 		nc.Close()
 		return
 	}
-	full := s.cfg.MaxConnections > 0 && len(s.conns)-s.turned >= s.cfg.MaxConnections
+	full := s.config().MaxConnections > 0 && len(s.conns)-s.turned >= s.config().MaxConnections
 	s.conns[c] = struct{}{}
 	if full {
 		s.turned++
@@ -232,13 +240,13 @@ func (s *Server) Shutdown(ctx context.Context) {
 
 // checkIdle calls OnIdle when there was no request for the idle timeout.
 func (s *Server) checkIdle() {
-	if s.cfg.IdleTimeout <= 0 || s.cfg.OnIdle == nil || s.draining.Load() {
+	if s.config().IdleTimeout <= 0 || s.config().OnIdle == nil || s.draining.Load() {
 		return
 	}
-	if quiet := time.Duration(s.now.Load() - s.requests.Load()); quiet < s.cfg.IdleTimeout {
+	if quiet := time.Duration(s.now.Load() - s.requests.Load()); quiet < s.config().IdleTimeout {
 		return
 	}
 	if !slices.ContainsFunc(s.connected(), func(c *conn) bool { return c.phase() != idle }) {
-		s.onIdle.Do(s.cfg.OnIdle)
+		s.onIdle.Do(s.config().OnIdle)
 	}
 }

@@ -60,7 +60,7 @@ func (c *conn) copyStream(rest io.Reader) {
 func (c *conn) pass(data []byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.backlog.full(c.srv.cfg.SpoolLimit) && c.going() && !c.broken {
+	for c.backlog.full(c.srv.config().SpoolLimit) && c.going() && !c.broken {
 		c.awaitRoom()
 	}
 	if !c.going() || c.broken {

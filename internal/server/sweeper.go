@@ -84,16 +84,16 @@ func (s *Server) patience(c *conn, p phase) time.Duration {
 			return lastChance
 		}
 		if c.requests.Load() > 0 {
-			return s.cfg.KeepAliveTimeout
+			return s.config().KeepAliveTimeout
 		}
-		return s.cfg.HeaderTimeout // nothing has come yet, and something should
+		return s.config().HeaderTimeout // nothing has come yet, and something should
 	case header:
-		if limit := s.cfg.HeaderTimeout; !s.draining.Load() || limit > 0 && limit < lastChance {
+		if limit := s.config().HeaderTimeout; !s.draining.Load() || limit > 0 && limit < lastChance {
 			return limit
 		}
 		return lastChance
 	case receiving:
-		return s.cfg.BodyTimeout
+		return s.config().BodyTimeout
 	case lingering:
 		return lingerTime
 	}
@@ -112,7 +112,7 @@ type window struct {
 
 // tooSlow says whether the body that c receives comes too slowly.
 func (s *Server) tooSlow(c *conn, w wait, now time.Duration) bool {
-	if s.cfg.MinBodyRate <= 0 || w.phase() != receiving {
+	if s.config().MinBodyRate <= 0 || w.phase() != receiving {
 		return false
 	}
 	if c.window.body != w {
@@ -123,7 +123,7 @@ func (s *Server) tooSlow(c *conn, w wait, now time.Duration) bool {
 		return false
 	}
 	read := c.bodyRead.Load()
-	slow := float64(read-c.window.read) < float64(s.cfg.MinBodyRate)*span.Seconds()
+	slow := float64(read-c.window.read) < float64(s.config().MinBodyRate)*span.Seconds()
 	c.window.began, c.window.read = now, read
 	return slow
 }
@@ -131,13 +131,13 @@ func (s *Server) tooSlow(c *conn, w wait, now time.Duration) bool {
 // checkReader cuts c if its client has taken nothing of its response for too long.
 func (s *Server) checkReader(c *conn, now time.Duration) {
 	tookAt := c.tookAt.Load()
-	if tookAt == 0 || s.cfg.WriteTimeout <= 0 {
+	if tookAt == 0 || s.config().WriteTimeout <= 0 {
 		return
 	}
 	if taken := c.taken(); taken != c.tookAll {
 		c.tookAll = taken
 		c.tookAt.CompareAndSwap(tookAt, int64(now))
-	} else if now-time.Duration(tookAt) > s.cfg.WriteTimeout+sweepEvery {
+	} else if now-time.Duration(tookAt) > s.config().WriteTimeout+sweepEvery {
 		c.cutOff()
 	}
 }

@@ -137,7 +137,8 @@ func TestARequestThatCameBeforeTheTimeoutStruckIsRead(t *testing.T) {
 
 func TestABodyHasToComeAtItsRate(t *testing.T) {
 	const second = time.Second
-	s := &Server{cfg: Config{MinBodyRate: 1000}}
+	s := &Server{}
+	s.Configure(Config{MinBodyRate: 1000})
 	for name, test := range map[string]struct {
 		bytes []int64 // that have come by each look, one a second
 		slow  int     // at which look it is too slow; 0: never
@@ -168,7 +169,8 @@ func TestABodyHasToComeAtItsRate(t *testing.T) {
 
 // The next body is measured by itself, whatever the one before it was like.
 func TestEachBodyHasAWindowOfItsOwn(t *testing.T) {
-	s := &Server{cfg: Config{MinBodyRate: 1000}}
+	s := &Server{}
+	s.Configure(Config{MinBodyRate: 1000})
 	c := &conn{}
 	c.bodyRead.Store(1 << 30)
 	s.tooSlow(c, newWait(receiving, 0), rateWindow)

@@ -44,13 +44,13 @@ func (t *throttle) allow(kind string, now time.Time) (note string, ok bool) {
 // complain logs a warning, unless one of its kind was logged within the last second.
 func (s *Server) complain(kind, format string, args ...any) {
 	if note, ok := s.throttle.allow(kind, time.Now()); ok {
-		s.cfg.Log.Warn(format+"%s", append(args, note)...)
+		s.config().Log.Warn(format+"%s", append(args, note)...)
 	}
 }
 
 // warnOnce logs a kind of complaint the first time it comes up; a broken app would fill the disk with them.
 func (s *Server) warnOnce(kind, format string, args ...any) {
 	if _, again := s.warned.LoadOrStore(kind, true); !again {
-		s.cfg.Log.Warn(format, args...)
+		s.config().Log.Warn(format, args...)
 	}
 }

@@ -18,6 +18,7 @@ var mayImport = map[string][]string{
 	"serval/internal/config":   {},
 	"serval/internal/listener": {},
 	"serval/internal/logs":     {},
+	"serval/internal/systemd":  {},
 	"serval/internal/http1":    {},
 	"serval/internal/wire":     {},
 	"serval/internal/testkit":  {},

@@ -9,33 +9,40 @@ import (
 )
 
 // mayImport is docs/explanation/architecture.md as a table: what of ours each package may import.
-var mayImport = map[string][]string{
-	"serval/cmd/serval":        {"cli"},
-	"serval/internal/cli":      {"config", "dispatch", "http1", "listener", "logs", "server", "worker", "ruby"},
-	"serval/internal/server":   {"dispatch", "http1", "logs", "wire"},
-	"serval/internal/dispatch": {"wire", "worker"},
-	"serval/internal/worker":   {"wire"},
-	"serval/internal/config":   {},
-	"serval/internal/listener": {},
-	"serval/internal/logs":     {},
-	"serval/internal/systemd":  {},
-	"serval/internal/http1":    {},
-	"serval/internal/wire":     {},
-	"serval/internal/testkit":  {},
-	"serval/ruby":              {},
-}
+const mayImport = `
+serval/cmd/serval: cli
+serval/internal/cli: config dispatch generation http1 listener logs ruby server worker
+serval/internal/server: dispatch http1 logs wire
+serval/internal/dispatch: wire worker
+serval/internal/worker: wire
+serval/internal/config:
+serval/internal/listener:
+serval/internal/logs:
+serval/internal/systemd:
+serval/internal/http1:
+serval/internal/wire:
+serval/internal/testkit:
+serval/ruby:
+serval/internal/generation: config worker
+`
 
 func TestDependenciesPointOneWay(t *testing.T) {
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}: {{join .Imports " "}}`, "serval/cmd/...", "serval/internal/...", "serval/ruby").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
+	table := map[string][]string{}
+	for line := range strings.Lines(mayImport) {
+		if path, imports, ok := strings.Cut(line, ":"); ok {
+			table[path] = strings.Fields(imports)
+		}
+	}
 	for line := range strings.Lines(string(out)) {
 		path, imports, _ := strings.Cut(strings.TrimSpace(line), ":")
 		if path == "serval/internal" {
 			continue
 		}
-		allowed, known := mayImport[path]
+		allowed, known := table[path]
 		if !known {
 			t.Errorf("%s is not in docs/explanation/architecture.md nor in this table: say where it belongs", path)
 		}

@@ -10,7 +10,7 @@ import (
 	"serval/internal/config"
 )
 
-func ignore(context.Context, config.Config, Streams) error { return nil }
+func ignore(context.Context, config.Config, reloader, Streams) error { return nil }
 
 func TestHelpShowsEveryFlagWithin80Columns(t *testing.T) {
 	status, text, errs := serval("--help")

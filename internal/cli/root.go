@@ -51,8 +51,11 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	return exitError
 }
 
-// newRoot makes the command that hands the configuration to run.
-func newRoot(streams Streams, args []string, run func(context.Context, config.Config, Streams) error) *cobra.Command {
+// reloader loads the configuration again: the same flags and environment, and files as they are then.
+type reloader func() (config.Config, error)
+
+// newRoot makes the command that hands the configuration to run, and a way to load it again.
+func newRoot(streams Streams, args []string, run func(context.Context, config.Config, reloader, Streams) error) *cobra.Command {
 	var given []config.Arg
 	root := &cobra.Command{
 		Use:               "serval [flags] [config.ru]",
@@ -66,7 +69,8 @@ func newRoot(streams Streams, args []string, run func(context.Context, config.Co
 			if err != nil {
 				return err
 			}
-			return run(cmd.Context(), cfg, streams)
+			again := func() (config.Config, error) { return load(given, files) }
+			return run(cmd.Context(), cfg, again, streams)
 		},
 	}
 	root.SetArgs(append([]string{}, args...)) // never nil, which cobra takes as a wish for os.Args

@@ -39,7 +39,7 @@ func appDir(t *testing.T) string {
 func configured(t *testing.T, args ...string) config.Config {
 	t.Helper()
 	var have config.Config
-	root := newRoot(Streams{}, args, func(_ context.Context, cfg config.Config, _ Streams) error {
+	root := newRoot(Streams{}, args, func(_ context.Context, cfg config.Config, _ reloader, _ Streams) error {
 		have = cfg
 		return nil
 	})
@@ -155,7 +155,9 @@ func TestArgumentsAfterTwoDashesAreFiles(t *testing.T) {
 
 func TestAnErrorOfTheServerIsStatus1(t *testing.T) {
 	appDir(t)
-	root := newRoot(Streams{}, nil, func(context.Context, config.Config, Streams) error { return errors.New("the app did not load") })
+	root := newRoot(Streams{}, nil, func(context.Context, config.Config, reloader, Streams) error {
+		return errors.New("the app did not load")
+	})
 	if err := root.Execute(); err == nil || isUsage(err) {
 		t.Errorf("have %v", err)
 	}

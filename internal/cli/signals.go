@@ -15,9 +15,10 @@ import (
 
 // signals turns the signals that a server gets into events.
 type signals struct {
-	ended  chan struct{} // closed when the server is to stop
-	again  chan struct{} // closed when it was asked a second time
-	reopen chan struct{} // the logs are to be opened again
+	ended  chan struct{}       // closed when the server is to stop
+	again  chan struct{}       // closed when it was asked a second time
+	reopen chan struct{}       // the logs are to be opened again
+	wishes chan syscall.Signal // for a restart, or for more or fewer workers
 
 	mu    sync.Mutex // guards cause and count
 	cause os.Signal
@@ -30,20 +31,23 @@ type signals struct {
 	done   sync.WaitGroup
 }
 
-// watchSignals begins to watch. TERM and INT stop the server, HUP reopens its logs, and the end of ctx is a TERM.
+// watchSignals begins to watch. TERM and INT stop the server, QUIT stops it at once, HUP reopens its logs, and the end of
+// ctx is a TERM. USR1, USR2, URG, TTIN and TTOU are wishes for the operator.
 func watchSignals(ctx context.Context, log *logs.Log) *signals {
 	s := &signals{
 		log:   log,
 		ended: make(chan struct{}), again: make(chan struct{}), reopen: make(chan struct{}, 1),
+		wishes: make(chan syscall.Signal, 16),
 		caught: make(chan os.Signal, 8), pipes: make(chan os.Signal, 1), over: make(chan struct{}),
 	}
-	signal.Notify(s.caught, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	signal.Notify(s.caught, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
 	// PIPE is caught to be ignored: a log reader that died is no reason to stop. Caught rather than ignored, because what
 	// is ignored stays so in the programs that the app starts. It has a channel of its own, which nobody reads: every
 	// client that leaves early makes for one, and in a crowd of them a TERM would find the other channel full.
 	signal.Notify(s.pipes, syscall.SIGPIPE)
-	// These mean something to Puma. Uncaught, some of them would stop or end the server.
 	signal.Notify(s.caught, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTTIN, syscall.SIGTTOU)
+	// The Go runtime sends itself URG, to preempt goroutines (runtime/signal_unix.go, sigPreempt), by tgkill: what others
+	// send is told apart by sentByOthers.
 	s.done.Go(func() { s.run(ctx) })
 	return s
 }
@@ -61,8 +65,11 @@ func (s *signals) run(ctx context.Context) {
 				case s.reopen <- struct{}{}:
 				default:
 				}
-			case syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTTIN, syscall.SIGTTOU:
-				s.log.Warn("%s does nothing in this version of serval: stop and start it instead", unix.SignalName(sig.(syscall.Signal)))
+			case syscall.SIGQUIT:
+				s.end(sig)
+				s.end(sig)
+			default:
+				s.wish(sig.(syscall.Signal))
 			}
 		case <-cancelled:
 			cancelled = nil
@@ -70,6 +77,15 @@ func (s *signals) run(ctx context.Context) {
 		case <-s.over:
 			return
 		}
+	}
+}
+
+// wish passes a signal on to the operator.
+func (s *signals) wish(sig syscall.Signal) {
+	select {
+	case s.wishes <- sig:
+	default:
+		s.log.Warn("%s is dropped: %d signals before it still wait for their turn", unix.SignalName(sig), cap(s.wishes))
 	}
 }
 

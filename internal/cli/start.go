@@ -8,13 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"serval/internal/config"
 	"serval/internal/dispatch"
+	"serval/internal/generation"
 	"serval/internal/http1"
 	"serval/internal/listener"
 	"serval/internal/logs"
@@ -25,7 +24,7 @@ import (
 
 // start is the composition root: it puts the server together, runs it until it is asked to stop, and takes it apart in
 // the order that docs/explanation/shutdown.md gives.
-func start(ctx context.Context, cfg config.Config, streams Streams) (err error) {
+func start(ctx context.Context, cfg config.Config, reload reloader, streams Streams) (err error) {
 	binds, err := listener.ParseAll(cfg.Directory, cfg.Binds)
 	if err != nil {
 		return err
@@ -47,10 +46,11 @@ func start(ctx context.Context, cfg config.Config, streams Streams) (err error) 
 	}
 	defer listener.CloseAll(listeners)
 
-	pool, err := newPool(cfg, log)
+	first, err := firstGeneration(cfg)
 	if err != nil {
 		return err
 	}
+	pool := dispatch.New(poolConfig(first, log))
 	booting, cancel := context.WithCancelCause(context.Background())
 	go func() {
 		select {
@@ -88,9 +88,12 @@ func start(ctx context.Context, cfg config.Config, streams Streams) (err error) 
 	}
 	log.Line("Use Ctrl-C to stop")
 
-	serveUntilAsked(asked, pool, cfg, log)
+	op := newOperator(first, pool, srv, log, reload)
+	op.configure = func(cfg config.Config) { srv.Configure(serverConfig(cfg, log, access, asked)) }
+	cfg = op.serveUntilAsked(asked)
 	log.Line("- Gracefully stopping, waiting for requests to finish")
 	stopServing(srv, pool, cfg.ShutdownTimeout, asked)
+	op.wait()
 	if access != nil {
 		access.Close()
 	}
@@ -136,7 +139,7 @@ func newAccessLog(cfg config.Config, out io.Writer) *logs.AccessLog {
 	return logs.NewAccessLog(out)
 }
 
-func newPool(cfg config.Config, log *logs.Log) (*dispatch.Pool, error) {
+func firstGeneration(cfg config.Config) (*generation.Generation, error) {
 	lib, err := fs.Sub(ruby.Lib, "lib")
 	if err != nil {
 		return nil, err
@@ -145,7 +148,13 @@ func newPool(cfg config.Config, log *logs.Log) (*dispatch.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	return dispatch.New(dispatch.Config{
+	return generation.New(0, cfg, code, Version)
+}
+
+func poolConfig(g *generation.Generation, log *logs.Log) dispatch.Config {
+	cfg := &g.Config
+	return dispatch.Config{
+		Phase:          g.Number,
 		Workers:        cfg.WorkerCount(),
 		Threads:        cfg.MaxThreads,
 		QueueLimit:     cfg.QueueLimit,
@@ -154,49 +163,12 @@ func newPool(cfg config.Config, log *logs.Log) (*dispatch.Pool, error) {
 		BootTimeout:    cfg.BootTimeout,
 		DrainTimeout:   cfg.ShutdownTimeout,
 		MemoryLimit:    cfg.WorkerMemoryLimit,
+		MaxRequests:    cfg.MaxRequests,
+		MaxAge:         cfg.MaxAge,
+		CullOldest:     cfg.CullOldest,
 		Log:            log,
-		Launch: func(index int, h worker.Handler) (*worker.Worker, error) {
-			script, err := code.Script("serval/worker.rb")
-			if err != nil {
-				return nil, err
-			}
-			return worker.Start(worker.Config{
-				Ruby: cfg.Ruby, Script: script, Dir: cfg.Directory, Env: cfg.WorkerEnv,
-				Settings: workerSettings(cfg, index), Index: index, Stdout: os.Stdout, Stderr: os.Stderr,
-			}, h)
-		},
-	}), nil
-}
-
-// workerSettings are the lines that docs/reference/wire.md lists.
-func workerSettings(cfg config.Config, index int) []string {
-	flag := func(on bool) string {
-		if on {
-			return "1"
-		}
-		return "0"
+		Launch:         g.Launch,
 	}
-	settings := []string{
-		"index=" + strconv.Itoa(index),
-		"threads=" + strconv.Itoa(cfg.MaxThreads),
-		"workers=" + strconv.Itoa(cfg.Workers),
-		"rackup=" + cfg.Rackup,
-		"early_hints=" + flag(cfg.EarlyHints),
-		"tag=" + cfg.Tag,
-		"include=" + strings.Join(cfg.Include, ":"),
-		"version=" + Version,
-		"debug_pages=" + flag(cfg.Environment == "development" || cfg.Environment == "test"),
-	}
-	if cfg.RedirectStdout != "" {
-		settings = append(settings, "stdout="+cfg.RedirectStdout)
-	}
-	if cfg.RedirectStderr != "" {
-		settings = append(settings, "stderr="+cfg.RedirectStderr)
-	}
-	if cfg.Gemfile != "" {
-		settings = append(settings, "bundle_gemfile="+cfg.Gemfile)
-	}
-	return settings
 }
 
 func serverConfig(cfg config.Config, log *logs.Log, access *logs.AccessLog, asked *signals) server.Config {
@@ -217,21 +189,6 @@ func serverConfig(cfg config.Config, log *logs.Log, access *logs.AccessLog, aske
 		sc.Access = access.Add
 	}
 	return sc
-}
-
-// serveUntilAsked waits for the wish to stop, and reopens the logs when asked to.
-func serveUntilAsked(asked *signals, pool *dispatch.Pool, cfg config.Config, log *logs.Log) {
-	for {
-		select {
-		case <-asked.ended:
-			return
-		case <-asked.reopen:
-			if err := logs.Reopen(cfg.RedirectStdout, cfg.RedirectStderr); err != nil {
-				log.Error("cannot reopen the logs: %v", err)
-			}
-			pool.Signal(syscall.SIGHUP)
-		}
-	}
 }
 
 // stopServing lets clients finish, then workers; one deadline for both. A second signal ends the patience.

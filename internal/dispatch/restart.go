@@ -28,8 +28,8 @@ const (
 
 func (s Step) String() string { return [...]string{"booted", "serving", "retired"}[s] }
 
-// errStopping is the error of a restart which the end of the pool overtook.
-var errStopping = errors.New("the server is stopping")
+// ErrStopping is the error of a restart which the end of the pool overtook.
+var ErrStopping = errors.New("the server is stopping")
 
 // order has a seat boot a worker of another generation, and then, when whoever gave it says so, change over to it.
 type order struct {
@@ -73,7 +73,7 @@ func (s *seat) follow(o *order) {
 // back, and its error is returned. Only one restart runs at a time; another one waits.
 func (p *Pool) Phased(next Config, report func(Progress)) error {
 	if !p.begin() {
-		return errStopping
+		return ErrStopping
 	}
 	defer p.end()
 	before := p.config()
@@ -121,13 +121,13 @@ func (p *Pool) change(s *seat, next *Config, at, total int, report func(Progress
 // boot gives an order to its seat and waits until the worker has booted.
 func (p *Pool) boot(o *order) error {
 	if p.settled.Load() {
-		return errStopping
+		return ErrStopping
 	}
 	select {
 	case o.seat.orders <- o:
 		return <-o.booted
 	case <-p.stop:
-		return errStopping
+		return ErrStopping
 	}
 }
 
@@ -136,7 +136,7 @@ func (p *Pool) boot(o *order) error {
 // when the new workers serve; the old ones finish what they hold.
 func (p *Pool) Hot(next Config, report func(Progress)) error {
 	if !p.begin() {
-		return errStopping
+		return ErrStopping
 	}
 	defer p.end()
 	staying, leaving, coming := p.rearrange(&next)
@@ -217,7 +217,7 @@ func (p *Pool) bootAll(seats []*seat, next *Config, report func(Progress)) (orde
 			o := newOrder(s, next)
 			select {
 			case <-failed:
-				results <- result{o, errStopping}
+				results <- result{o, ErrStopping}
 			default:
 				results <- result{o, p.boot(o)}
 			}
@@ -240,7 +240,7 @@ func (p *Pool) bootAll(seats []*seat, next *Config, report func(Progress)) (orde
 // Scale adds a worker (by 1) or takes one away (by -1), and returns how many there are then. One stays in any case.
 func (p *Pool) Scale(by int) (int, error) {
 	if !p.begin() {
-		return 0, errStopping
+		return 0, ErrStopping
 	}
 	defer p.end()
 	if by > 0 {

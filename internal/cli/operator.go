@@ -1,0 +1,158 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"serval/internal/config"
+	"serval/internal/dispatch"
+	"serval/internal/generation"
+	"serval/internal/logs"
+	"serval/internal/server"
+)
+
+// operator carries out what a running server is asked for, by signals and by the control server: restarts, more or fewer
+// workers, new log files.
+type operator struct {
+	pool   *dispatch.Pool
+	server *server.Server
+	log    *logs.Log
+
+	reload    reloader
+	configure func(config.Config) // gives a server's settings to it
+
+	changing sync.Mutex // held while something changes: one thing at a time
+	current  atomic.Pointer[generation.Generation]
+	running  sync.WaitGroup
+}
+
+func newOperator(first *generation.Generation, pool *dispatch.Pool, srv *server.Server, log *logs.Log, reload reloader) *operator {
+	o := &operator{pool: pool, server: srv, log: log, reload: reload}
+	o.current.Store(first)
+	return o
+}
+
+// serveUntilAsked carries out wishes until the server is to stop, and returns the configuration that holds then.
+func (o *operator) serveUntilAsked(asked *signals) config.Config {
+	o.running.Go(func() {
+		for {
+			select {
+			case sig := <-asked.wishes:
+				o.grant(sig)
+			case <-asked.ended:
+				return
+			}
+		}
+	})
+	for {
+		select {
+		case <-asked.ended:
+			return o.config()
+		case <-asked.reopen:
+			o.Reopen()
+		}
+	}
+}
+
+// wait returns when nothing is under way any more.
+func (o *operator) wait() { o.running.Wait() }
+
+// grant does what a signal asks for. What goes wrong is in the log already.
+func (o *operator) grant(sig syscall.Signal) {
+	switch sig {
+	case syscall.SIGUSR1:
+		o.Phased(nil) //nolint:errcheck // logged
+	case syscall.SIGUSR2:
+		o.Hot(nil) //nolint:errcheck // logged
+	case syscall.SIGTTIN:
+		o.Scale(1) //nolint:errcheck // logged
+	case syscall.SIGTTOU:
+		o.Scale(-1) //nolint:errcheck // logged
+	default:
+		o.log.Warn("%s means nothing here", unix.SignalName(sig))
+	}
+}
+
+// config is the newest configuration.
+func (o *operator) config() config.Config { return o.current.Load().Config }
+
+// Phased replaces the workers one after the other: same configuration, new code and environment.
+func (o *operator) Phased(report func(dispatch.Progress)) error {
+	return o.restart("phased restart", report, func(report func(dispatch.Progress)) (*generation.Generation, error) {
+		next, err := o.current.Load().Next()
+		if err != nil {
+			return nil, err
+		}
+		return next, o.pool.Phased(poolConfig(next, o.log), report)
+	})
+}
+
+// Hot replaces all workers at once, when the new ones are ready, and takes over a changed configuration.
+func (o *operator) Hot(report func(dispatch.Progress)) error {
+	return o.restart("hot restart", report, func(report func(dispatch.Progress)) (*generation.Generation, error) {
+		cfg, err := o.reload()
+		if err != nil {
+			return nil, err
+		}
+		next, err := o.current.Load().With(cfg)
+		if err != nil {
+			return nil, err
+		}
+		if err := o.pool.Hot(poolConfig(next, o.log), report); err != nil {
+			return nil, err
+		}
+		o.configure(cfg)
+		return next, nil
+	})
+}
+
+// restart changes over to the generation that change makes, and says in the log how it went.
+func (o *operator) restart(what string, report func(dispatch.Progress), change func(func(dispatch.Progress)) (*generation.Generation, error)) error {
+	o.changing.Lock()
+	defer o.changing.Unlock()
+	if report == nil {
+		report = func(dispatch.Progress) {}
+	}
+	number := o.current.Load().Number + 1
+	o.log.Line("- Starting %s, phase: %d", what, number)
+	began := time.Now()
+	next, err := change(report)
+	if err != nil {
+		err = fmt.Errorf("the %s failed, phase %d goes on serving: %w", what, o.current.Load().Number, bootError(err))
+		if !errors.Is(err, dispatch.ErrStopping) {
+			o.log.Error("%v", err)
+		}
+		return err
+	}
+	o.current.Store(next)
+	o.log.Line("- Finished %s in %.2fs, phase: %d", what, time.Since(began).Seconds(), number)
+	return nil
+}
+
+// Scale adds a worker or takes one away.
+func (o *operator) Scale(by int) error {
+	o.changing.Lock()
+	defer o.changing.Unlock()
+	workers, err := o.pool.Scale(by)
+	if err != nil {
+		o.log.Error("the number of workers stays %d: %v", workers, bootError(err))
+		return err
+	}
+	o.log.Line("- Workers: %d", workers)
+	return nil
+}
+
+// Reopen opens the log files again, after a rotation has moved them away.
+func (o *operator) Reopen() {
+	cfg := o.config()
+	if err := logs.Reopen(cfg.RedirectStdout, cfg.RedirectStderr); err != nil {
+		o.log.Error("cannot reopen the logs: %v", err)
+	}
+	o.pool.Signal(syscall.SIGHUP)
+}

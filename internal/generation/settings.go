@@ -1,0 +1,38 @@
+package generation
+
+import (
+	"strconv"
+	"strings"
+)
+
+// settings are the lines that docs/reference/wire.md lists.
+func (g *Generation) settings(dir string, index int) []string {
+	cfg := &g.Config
+	flag := func(on bool) string {
+		if on {
+			return "1"
+		}
+		return "0"
+	}
+	settings := []string{
+		"index=" + strconv.Itoa(index),
+		"threads=" + strconv.Itoa(cfg.MaxThreads),
+		"workers=" + strconv.Itoa(cfg.Workers),
+		"rackup=" + g.within(dir, cfg.Rackup),
+		"early_hints=" + flag(cfg.EarlyHints),
+		"tag=" + cfg.Tag,
+		"include=" + strings.Join(cfg.Include, ":"),
+		"version=" + g.version,
+		"debug_pages=" + flag(cfg.Environment == "development" || cfg.Environment == "test"),
+	}
+	if cfg.RedirectStdout != "" {
+		settings = append(settings, "stdout="+cfg.RedirectStdout)
+	}
+	if cfg.RedirectStderr != "" {
+		settings = append(settings, "stderr="+cfg.RedirectStderr)
+	}
+	if cfg.Gemfile != "" {
+		settings = append(settings, "bundle_gemfile="+g.within(dir, cfg.Gemfile))
+	}
+	return settings
+}

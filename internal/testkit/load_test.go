@@ -1,0 +1,164 @@
+package testkit
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// served starts a server on a socket, counts its connections, and returns its address as Serval would log it.
+func served(t *testing.T, network string, handler http.HandlerFunc) (url string, connections *atomic.Int32) {
+	t.Helper()
+	address := "127.0.0.1:0"
+	if network == "unix" {
+		address = filepath.Join(ShortDir(t), "s")
+	}
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	connections = new(atomic.Int32)
+	srv := httptest.NewUnstartedServer(handler)
+	srv.Listener.Close()
+	srv.Listener = l
+	srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	srv.Start()
+	t.Cleanup(srv.Close)
+	if network == "unix" {
+		return "unix://" + address, connections
+	}
+	return "http://" + l.Addr().String(), connections
+}
+
+func TestALoadReportsOnAServerThatAnswersEverything(t *testing.T) {
+	t.Parallel()
+	for _, network := range []string{"tcp", "unix"} {
+		var seen atomic.Value
+		url, _ := served(t, network, func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			seen.Store(r.Method + " " + r.URL.Path + " " + string(body))
+		})
+		l := StartLoad(LoadConfig{URL: url, Rate: 200, Method: "POST", Path: "/echo", Body: "hello"})
+		WaitFor(t, "requests are answered", func() bool { return l.Served() >= 20 })
+		r := l.Stop()
+		if r.Sent < 20 || r.Failed != 0 || r.Resets() != 0 || r.P99 == 0 || r.Max < r.P99 || r.Silence == 0 {
+			t.Errorf("%s: %s", network, r)
+		}
+		if seen.Load() != "POST /echo hello" {
+			t.Errorf("%s: the server saw %q", network, seen.Load())
+		}
+	}
+}
+
+func TestConnectionsAreUsedAgainOrNot(t *testing.T) {
+	t.Parallel()
+	for _, keep := range []bool{true, false} {
+		url, connections := served(t, "tcp", func(http.ResponseWriter, *http.Request) {})
+		l := StartLoad(LoadConfig{URL: url, Rate: 50, KeepAlive: keep})
+		WaitFor(t, "requests are answered", func() bool { return l.Served() >= 20 })
+		r := l.Stop()
+		if n := int(connections.Load()); r.Failed > 0 || keep && n >= r.Sent || !keep && n != r.Sent {
+			t.Errorf("keep-alive %t: %d connections for %s", keep, n, r)
+		}
+	}
+}
+
+func TestALoadCountsEveryFailureByItsKind(t *testing.T) {
+	t.Parallel()
+	hijack := func(w http.ResponseWriter, end func(*net.TCPConn)) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		end(conn.(*net.TCPConn))
+	}
+	for kind, handler := range map[string]http.HandlerFunc{
+		"status 503": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) },
+		"reset": func(w http.ResponseWriter, _ *http.Request) {
+			hijack(w, func(c *net.TCPConn) { c.SetLinger(0); c.Close() })
+		},
+		"closed without an answer": func(w http.ResponseWriter, _ *http.Request) {
+			hijack(w, func(c *net.TCPConn) { c.Close() })
+		},
+		"timeout": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"wrong":   func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "other") },
+	} {
+		url, _ := served(t, "tcp", handler)
+		l := StartLoad(LoadConfig{URL: url, Rate: 20, Timeout: time.Second, Check: func([]byte) error { return errors.New("wrong") }})
+		WaitFor(t, "requests fail", func() bool { return l.Between(time.Time{}, time.Time{}).Failed >= 3 })
+		if r := l.Stop(); r.Kinds[kind] != r.Sent || r.Failed != r.Sent {
+			t.Errorf("%s: %s", kind, r)
+		}
+	}
+	for kind, url := range map[string]string{
+		"no socket": "unix://" + filepath.Join(t.TempDir(), "none"),
+		"refused":   "http://" + closedAddress(t),
+	} {
+		l := StartLoad(LoadConfig{URL: url, Rate: 20})
+		WaitFor(t, "requests fail", func() bool { return l.Between(time.Time{}, time.Time{}).Failed >= 3 })
+		if r := l.Stop(); r.Kinds[kind] != r.Sent {
+			t.Errorf("%s: %s", kind, r)
+		}
+	}
+}
+
+func closedAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func TestAStalledServerDoesNotSlowTheLoadDown(t *testing.T) {
+	t.Parallel()
+	stalled := make(chan struct{})
+	var asked atomic.Int32
+	url, _ := served(t, "tcp", func(http.ResponseWriter, *http.Request) { asked.Add(1); <-stalled })
+	l := StartLoad(LoadConfig{URL: url, Rate: 100, Timeout: Patience})
+	began := time.Now()
+	WaitFor(t, "requests arrive while none is answered", func() bool { return asked.Load() >= 30 })
+	took := time.Since(began)
+	if l.Served() != 0 {
+		t.Error("some were answered")
+	}
+	close(stalled)
+	if r := l.Stop(); r.Failed > 0 || r.Max < took/2 {
+		t.Errorf("it stalled for %s, and %s", took, r)
+	}
+}
+
+func TestAReportCoversTheTimeAskedFor(t *testing.T) {
+	t.Parallel()
+	at := func(ms int) time.Time { return time.UnixMilli(int64(1000 + ms)) }
+	l := &Load{results: []loadResult{
+		{due: at(0), began: at(1), ended: at(5)},
+		{due: at(10), began: at(10), ended: at(12), failure: "reset"},
+		{due: at(20), began: at(23), ended: at(40)},
+		{due: at(30), began: at(30), ended: at(31)},
+	}}
+	if r := l.Between(time.Time{}, time.Time{}); r.Sent != 4 || r.Failed != 1 || r.Silence != 26*time.Millisecond ||
+		r.Lag != 3*time.Millisecond || r.Max != 17*time.Millisecond || r.P50 != 4*time.Millisecond {
+		t.Errorf("%s", r)
+	}
+	if r := l.Between(at(10), at(30)); r.Sent != 2 || r.Resets() != 1 || r.Max != 17*time.Millisecond || r.Silence != 0 {
+		t.Errorf("%s", r)
+	}
+	if r := l.Between(at(99), at(100)); r.Sent != 0 || r.String() == "" {
+		t.Errorf("%s", r)
+	}
+}

@@ -234,7 +234,7 @@ func TestThePageOnPumaSaysWhatServalSays(t *testing.T) {
 
 func TestTheWirePageNamesEverySettingOfAWorker(t *testing.T) {
 	p := readPage(t, "docs/reference/wire.md")
-	names := regexp.MustCompile(`"(\w+)="`).FindAllStringSubmatch(readPage(t, "internal/cli/start.go").text, -1)
+	names := regexp.MustCompile(`"(\w+)="`).FindAllStringSubmatch(readPage(t, "internal/generation/settings.go").text, -1)
 	if len(names) < 10 {
 		t.Fatalf("only these were found in the code: %q", names)
 	}
@@ -259,7 +259,7 @@ var numbers = []struct{ page, says, file, code string }{
 	{"explanation/threads.md", "for its next 64 requests", "ruby/lib/serval/crew.rb", "EAGER_REQUESTS = 64"},
 	{"explanation/shutdown.md", "sends its request within a second", "internal/server/sweeper.go", "lastChance = time.Second"},
 	{"explanation/shutdown.md", "for up to two seconds more", "internal/server/sweeper.go", "lingerTime = 2 * time.Second"},
-	{"how-to/limit-requests.md", "looked at every five seconds", "internal/dispatch/seat.go", "memoryEvery  = 5 * time.Second"},
+	{"how-to/limit-requests.md", "looked at every five seconds", "internal/dispatch/seat.go", "checkEvery   = 5 * time.Second"},
 	{"reference/failures.md", "200 lines are cut in the middle", "ruby/lib/serval/failure.rb", "LONGEST_BACKTRACE = 200 # lines"},
 	{"reference/failures.md", "four times a second", "internal/server/sweeper.go", "sweepEvery = 250 * time.Millisecond"},
 	{"reference/failures.md", "over 20 s", "internal/server/sweeper.go", "rateWindow = 20 * time.Second"},

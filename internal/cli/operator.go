@@ -2,13 +2,10 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"serval/internal/config"
 	"serval/internal/dispatch"
@@ -74,8 +71,6 @@ func (o *operator) grant(sig syscall.Signal) {
 		o.Scale(1) //nolint:errcheck // logged
 	case syscall.SIGTTOU:
 		o.Scale(-1) //nolint:errcheck // logged
-	default:
-		o.log.Warn("%s means nothing here", unix.SignalName(sig))
 	}
 }
 
@@ -124,9 +119,8 @@ func (o *operator) restart(what string, report func(dispatch.Progress), change f
 	began := time.Now()
 	next, err := change(report)
 	if err != nil {
-		err = fmt.Errorf("the %s failed, phase %d goes on serving: %w", what, o.current.Load().Number, bootError(err))
-		if !errors.Is(err, dispatch.ErrStopping) {
-			o.log.Error("%v", err)
+		if err = bootError(err); !errors.Is(err, dispatch.ErrStopping) {
+			o.log.Error("the %s failed, phase %d goes on serving: %v", what, o.current.Load().Number, err)
 		}
 		return err
 	}

@@ -40,17 +40,23 @@ func testPool(t *testing.T, cfg Config) (*Pool, *testLog) {
 	if err := os.WriteFile(filepath.Join(dir, "config.ru"), []byte(testApp), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	cfg.Launch = launcher(t, filepath.Join(dir, "config.ru"), cfg.Threads)
+	return started(t, cfg)
+}
+
+// launcher starts workers with a rackup file.
+func launcher(t *testing.T, rackup string, threads int) func(int, worker.Handler) (*worker.Worker, error) {
+	t.Helper()
 	script, err := filepath.Abs("../../ruby/lib/serval/worker.rb")
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Launch = func(index int, h worker.Handler) (*worker.Worker, error) {
+	return func(index int, h worker.Handler) (*worker.Worker, error) {
 		return worker.Start(worker.Config{
-			Ruby: "ruby", Script: script, Dir: dir, Env: append(os.Environ(), "RACK_ENV=production"), Index: index, Stdout: os.Stdout, Stderr: os.Stderr,
-			Settings: []string{fmt.Sprint("index=", index), fmt.Sprint("threads=", cfg.Threads), "rackup=" + filepath.Join(dir, "config.ru"), "version=test"},
+			Ruby: "ruby", Script: script, Dir: filepath.Dir(rackup), Env: append(os.Environ(), "RACK_ENV=production"), Index: index, Stdout: os.Stdout, Stderr: os.Stderr,
+			Settings: []string{fmt.Sprint("index=", index), fmt.Sprint("threads=", threads), "rackup=" + rackup, "version=test"},
 		}, h)
 	}
-	return started(t, cfg)
 }
 
 // started starts a pool and shuts it down when the test ends.

@@ -229,6 +229,9 @@ func (s *seat) replace(r retirement) {
 
 // retire drains m beside the seat's work. The channel is closed when it is gone.
 func (s *seat) retire(m *member, reason string) (gone <-chan struct{}) {
+	s.pool.mu.Lock()
+	m.rest()
+	s.pool.mu.Unlock()
 	over := make(chan struct{})
 	s.pool.running.Go(func() {
 		defer close(over)
@@ -238,12 +241,19 @@ func (s *seat) retire(m *member, reason string) (gone <-chan struct{}) {
 	return over
 }
 
+// rest lets a member have no more requests. The pool's lock is held.
+func (m *member) rest() {
+	if m.state == serving {
+		m.state = draining
+	}
+}
+
 // drain gives m no more requests, lets it finish those it holds and waits for its end. It kills m when it takes longer
 // than the drain timeout, or when only stuck threads are left: nobody waits for those.
 func (s *seat) drain(m *member) worker.Exit {
 	p := s.pool
 	p.mu.Lock()
-	m.state = draining
+	m.rest()
 	p.mu.Unlock()
 	finished := false
 	var late <-chan time.Time

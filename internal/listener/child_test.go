@@ -16,7 +16,10 @@ import (
 
 // The test binary runs itself again to be another server: one that can be killed, that is not root, or that lives on
 // a machine without IPv6.
-const childVar = "LISTENER_TEST_CHILD"
+const (
+	childVar = "LISTENER_TEST_CHILD"
+	useVar   = "LISTENER_TEST_USE" // what becomes of activated sockets
+)
 
 func TestMain(m *testing.M) {
 	if kind := os.Getenv(childVar); kind != "" {
@@ -33,17 +36,37 @@ func beChild(kind string, uris []string) int {
 		err = syscall.Setuid(65534)
 	case "no-ipv6":
 		err = forbidIPv6()
+	case "parent":
+		TakeActivation()
+		child := exec.Command("sh", "-c", `[ -e /proc/$$/fd/3 ] && echo fd 3 true || echo fd 3 false
+			echo "LISTEN_FDS=$LISTEN_FDS LISTEN_PID=$LISTEN_PID LISTEN_FDNAMES=$LISTEN_FDNAMES"; echo done`)
+		child.Stdout = os.Stdout
+		if err := child.Run(); err != nil {
+			fmt.Println("error", err)
+		}
+		return 0
 	}
 	if err != nil {
 		fmt.Println("cannot become", kind, err)
 		return 1
 	}
-	listeners, err := listenOn(uris...)
+	a := TakeActivation()
+	var listeners []*Listener
+	binds, err := ParseAll("/", uris)
+	if err == nil {
+		listeners, err = a.Listen(binds, os.Getenv(useVar))
+	}
 	if err != nil {
 		fmt.Println("error", err)
 	}
+	for _, notice := range a.Notices {
+		fmt.Println("notice", notice)
+	}
 	for _, l := range listeners {
 		fmt.Println("url", l.URL)
+		if l.Activated != "" {
+			fmt.Println("activated", l.Activated, l.Name)
+		}
 		if l.Notice != "" {
 			fmt.Println("notice", l.Notice)
 		}
@@ -79,8 +102,13 @@ func forbidIPv6() error {
 // child starts another server and returns what it said. It ends with the test, or when kill is called.
 func child(t *testing.T, kind string, uris ...string) (said []string, kill func()) {
 	t.Helper()
-	cmd := exec.Command("/proc/self/exe", uris...)
-	cmd.Env = append(os.Environ(), childVar+"="+kind, "GORACE=atexit_sleep_ms=0")
+	return run(t, exec.Command("/proc/self/exe", uris...), kind)
+}
+
+// run starts a command that is another server.
+func run(t *testing.T, cmd *exec.Cmd, kind string) (said []string, kill func()) {
+	t.Helper()
+	cmd.Env = append(append(os.Environ(), cmd.Env...), childVar+"="+kind, "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

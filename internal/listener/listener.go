@@ -25,6 +25,10 @@ type Listener struct {
 	// Notice is a line for the log about something that differs from what was asked for. Mostly empty.
 	Notice string
 
+	// Activated is systemd's name for a socket that it opened, empty for all others. It is none of our business to remove
+	// its file, and a restart leaves it open even if no bind names it.
+	Activated string
+
 	file  *socketFile // the unix path we made, or nil
 	close func() error
 }

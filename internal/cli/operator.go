@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -12,6 +13,7 @@ import (
 	"serval/internal/generation"
 	"serval/internal/logs"
 	"serval/internal/server"
+	"serval/internal/systemd"
 )
 
 // operator carries out what a running server is asked for, by signals and by the control server: restarts, more or fewer
@@ -21,16 +23,18 @@ type operator struct {
 	server *server.Server
 	log    *logs.Log
 
+	systemd   *systemd.Notifier
 	reload    reloader
 	configure func(config.Config) // gives a server's settings to it
 
 	changing sync.Mutex // held while something changes: one thing at a time
 	current  atomic.Pointer[generation.Generation]
+	failure  atomic.Pointer[string] // of the last restart, for the status
 	running  sync.WaitGroup
 }
 
-func newOperator(first *generation.Generation, pool *dispatch.Pool, srv *server.Server, log *logs.Log, reload reloader) *operator {
-	o := &operator{pool: pool, server: srv, log: log, reload: reload}
+func newOperator(first *generation.Generation, pool *dispatch.Pool, srv *server.Server, log *logs.Log, reload reloader, notifier *systemd.Notifier) *operator {
+	o := &operator{pool: pool, server: srv, log: log, reload: reload, systemd: notifier}
 	o.current.Store(first)
 	return o
 }
@@ -116,14 +120,17 @@ func (o *operator) restart(what string, report func(dispatch.Progress), change f
 	}
 	number := o.current.Load().Number + 1
 	o.log.Line("- Starting %s, phase: %d", what, number)
+	defer o.systemd.Restarting(what + " under way")()
 	began := time.Now()
 	next, err := change(report)
 	if err != nil {
 		if err = bootError(err); !errors.Is(err, dispatch.ErrStopping) {
 			o.log.Error("the %s failed, phase %d goes on serving: %v", what, o.current.Load().Number, err)
+			o.failure.Store(new(firstLines(fmt.Sprintf("the %s failed: %v", what, err), 2)))
 		}
 		return err
 	}
+	o.failure.Store(nil)
 	o.current.Store(next)
 	o.log.Line("- Finished %s in %.2fs, phase: %d", what, time.Since(began).Seconds(), number)
 	return nil

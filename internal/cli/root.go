@@ -13,6 +13,7 @@ import (
 
 	"serval/internal/config"
 	"serval/internal/listener"
+	"serval/internal/systemd"
 )
 
 // Version is what serval --version prints.
@@ -99,7 +100,7 @@ func load(given []config.Arg, files []string) (config.Config, error) {
 			return config.Config{}, usagef("the rackup file's name is empty: name one, or leave it out for config.ru")
 		}
 	}
-	cfg, err := config.Load(given, rackup, os.Environ())
+	cfg, err := config.Load(given, rackup, systemd.ForChildren(os.Environ()))
 	if err != nil {
 		return config.Config{}, err
 	}

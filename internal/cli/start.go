@@ -18,6 +18,7 @@ import (
 	"serval/internal/listener"
 	"serval/internal/logs"
 	"serval/internal/server"
+	"serval/internal/systemd"
 	"serval/internal/worker"
 	"serval/ruby"
 )
@@ -32,15 +33,18 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	if err := logs.Redirect(cfg.RedirectStdout, cfg.RedirectStderr, cfg.RedirectAppend); err != nil {
 		return err
 	}
+	activation := listener.TakeActivation()
 	log := newLog(cfg, streams)
 	greet(log, cfg)
+	notifier := systemd.New(os.Environ(), log)
+	defer notifier.Close()
 
 	asked := watchSignals(ctx, log)
 	defer asked.stop()
 
 	// The sockets come first: a taken port should be said before an app of a minute's boot is loaded. Clients that
 	// connect meanwhile wait in the kernel's queue.
-	listeners, err := listener.Listen(binds)
+	listeners, err := activation.Listen(binds, cfg.ActivatedSockets)
 	if err != nil {
 		return err
 	}
@@ -79,18 +83,27 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 
 	access := newAccessLog(cfg, streams.Out)
 	srv := server.New(serverConfig(cfg, log, access, asked), pool)
+	for _, notice := range activation.Notices {
+		log.Warn("%s", notice)
+	}
 	for _, l := range listeners {
 		if l.Notice != "" {
 			log.Warn("%s", l.Notice)
+		}
+		if l.Activated != "" {
+			log.Event("Activated %s by systemd (%s)", l.Name, l.Activated)
 		}
 		log.Event("Listening on %s", l.URL)
 		srv.Serve(l)
 	}
 	log.Line("Use Ctrl-C to stop")
 
-	op := newOperator(first, pool, srv, log, reload)
+	op := newOperator(first, pool, srv, log, reload, notifier)
 	op.configure = func(cfg config.Config) { srv.Configure(serverConfig(cfg, log, access, asked)) }
+	notifier.Watch(op.pulse, op.status)
+	notifier.Ready()
 	cfg = op.serveUntilAsked(asked)
+	notifier.Stopping("stopping: waiting for requests to finish", cfg.ShutdownTimeout+lastSteps)
 	log.Line("- Gracefully stopping, waiting for requests to finish")
 	stopServing(srv, pool, cfg.ShutdownTimeout, asked)
 	op.wait()

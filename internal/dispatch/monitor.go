@@ -13,6 +13,7 @@ const lookEvery = 20 * time.Millisecond
 func (p *Pool) monitor() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	defer p.lastTurn()
 	var looked time.Time
 	for {
 		select {
@@ -41,11 +42,42 @@ func (p *Pool) monitor() {
 		if idle {
 			p.look = time.Time{}
 		}
+		p.answer()
 		p.mu.Unlock()
 		if !idle {
 			timer.Reset(wait)
 		}
 	}
+}
+
+// Pulse returns when the monitor has made a turn, which shows that the pool goes about its work. Without a monitor, before
+// Start and after Shutdown, it returns at once.
+func (p *Pool) Pulse() {
+	turn := make(chan struct{})
+	p.mu.Lock()
+	if !p.monitored {
+		p.mu.Unlock()
+		return
+	}
+	p.pulses = append(p.pulses, turn)
+	p.lookBy(time.Now())
+	p.mu.Unlock()
+	<-turn
+}
+
+// answer lets those go on who wait for a turn of the monitor. The lock is held.
+func (p *Pool) answer() {
+	for _, turn := range p.pulses {
+		close(turn)
+	}
+	p.pulses = nil
+}
+
+func (p *Pool) lastTurn() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.monitored = false
+	p.answer()
 }
 
 // idle says that there is nothing to watch. The lock is held.

@@ -47,19 +47,21 @@ type Pool struct {
 	cfg     atomic.Pointer[Config] // of the newest generation
 	rolling chan struct{}          // holds a token while workers are being replaced on purpose: one at a time, and not during a restart
 
-	mu       sync.Mutex // guards following and all members
-	seats    []*seat
-	members  []*member // those that are serving or draining
-	queue    queue
-	nextID   uint32
-	turn     int       // where to look first among equals
-	closed   bool      // no new requests
-	look     time.Time // when the monitor looks next; zero: it sleeps until there is something to see
-	awake    chan struct{}
-	stop     chan struct{}  // closed when the pool shuts down
-	running  sync.WaitGroup // the seats, the monitor and whoever they started
-	shutdown sync.Once
-	settled  atomic.Bool
+	mu        sync.Mutex // guards following and all members
+	seats     []*seat
+	members   []*member // those that are serving or draining
+	queue     queue
+	nextID    uint32
+	turn      int       // where to look first among equals
+	closed    bool      // no new requests
+	look      time.Time // when the monitor looks next; zero: it sleeps until there is something to see
+	awake     chan struct{}
+	pulses    []chan struct{} // to be closed at the monitor's next turn
+	monitored bool            // the monitor runs
+	stop      chan struct{}   // closed when the pool shuts down
+	running   sync.WaitGroup  // the seats, the monitor and whoever they started
+	shutdown  sync.Once
+	settled   atomic.Bool
 }
 
 // New returns a pool that is not running yet.
@@ -108,6 +110,9 @@ func (p *Pool) Start(ctx context.Context) error {
 	for _, s := range p.seats {
 		p.running.Go(s.run)
 	}
+	p.mu.Lock()
+	p.monitored = true
+	p.mu.Unlock()
 	p.running.Go(p.monitor)
 	return nil
 }

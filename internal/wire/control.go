@@ -18,10 +18,23 @@ const (
 	BootError = 'E' // the app did not load; Text: why
 	Retire    = 'T' // the worker asks to be replaced
 	Backtrace = 'B' // the answer to AskBacktrace
+	Answer    = 'A' // the answer to question ID
+	Failed    = 'X' // question ID could not be answered; Text: why
+	CheckIn   = 'P' // the answer to Ping
+	Command   = 'D' // the mold asks for a restart or the like; Text: which
+	WantStats = 'S' // the mold asks for the statistics; ID: its number
 
 	BodyFd       = 'f' // the body file of the next REQUEST with this ID
 	SocketFd     = 'h' // the client's socket; Text: what was already read from it
 	AskBacktrace = 'b' // send backtraces of the thread that runs ID, of all for 0
+	Ask          = 'a' // question: Text says what for
+	Hook         = 'k' // question: run hooks; Text: name and arguments, NUL between them
+	Fork         = 'w' // question to a mold: fork a worker; Text: its settings; with its descriptors 3 to 6
+	Promote      = 'm' // question to a worker: fork a mold; Text: its settings; with its descriptor 4
+	LogLine      = 'l' // a line of the log for the app's logger
+	Ping         = 'p' // say that you are alive
+	Stats        = 's' // the answer to WantStats
+	Quit         = 'q' // to a mold: leave, exit handlers included
 )
 
 // MaxMessage is the longest packet on the control socket, MaxText the longest text in one, in bytes.

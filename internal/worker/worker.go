@@ -3,7 +3,6 @@
 package worker
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -46,59 +45,48 @@ type Handler interface {
 
 // Worker is a started worker process.
 type Worker struct {
-	Index   int
-	Started time.Time
+	child
+	Index int
 
-	cmd     *exec.Cmd
 	handler Handler
 	conn    *net.UnixConn // requests
-	control *net.UnixConn
 	wake    *os.File
 	wakeRaw syscall.RawConn
 	sender  sender
 	reader  *reader
-	oom     int64 // the OOM killer's count at start
-
-	ready   chan struct{}     // closed when the worker said ready, or exited
-	gone    chan struct{}     // closed when the process is gone
-	exited  chan struct{}     // closed when all it said was handled as well
-	mu      sync.Mutex        // guards following
-	facts   map[string]string // nil: not ready yet
-	bootErr string
-	fault   error // why it was killed, if it broke the protocol
-	exit    Exit
-	answers map[uint32]chan string // who waits for backtraces
 }
 
-// ErrBoot is the error of a worker whose app did not load. It reads as the app's own words.
-type ErrBoot struct{ Text string }
-
-func (e *ErrBoot) Error() string { return strings.TrimRight(e.Text, "\n") }
-
-// Start starts a worker process. The worker is then booting; await Ready.
+// Start starts a worker process. The worker is then booting; await Boot.
 func Start(cfg Config, h Handler) (*Worker, error) {
-	w := &Worker{
-		Index: cfg.Index, handler: h,
-		ready: make(chan struct{}), gone: make(chan struct{}), exited: make(chan struct{}),
-		answers: map[uint32]chan string{},
-	}
-	theirs, err := w.open()
+	w, theirs, err := newWorker(cfg.Index, h)
 	if err != nil {
-		return nil, fmt.Errorf("cannot start worker %d: %w", cfg.Index, err)
+		return nil, err
 	}
 	defer closeAll(theirs)
-	w.cmd = command(cfg, theirs)
-	w.oom = oomKills()
-	w.Started = time.Now()
-	if err := w.cmd.Start(); err != nil {
+	w.process, err = spawn(command(cfg, theirs)) // 3: requests, 4: control, 5 and 6: the wake pipe
+	if err != nil {
 		w.closeSockets()
-		if errors.Is(err, exec.ErrNotFound) {
-			return nil, fmt.Errorf("cannot start worker %d: %s is not in PATH: install Ruby or name it with --ruby", cfg.Index, cfg.Ruby)
-		}
-		return nil, fmt.Errorf("cannot start worker %d: %w", cfg.Index, err)
+		return nil, startError(w.name, cfg.Ruby, err)
 	}
 	go w.run()
 	return w, nil
+}
+
+// newWorker is a worker without a process, and the descriptors that the process is to have as 3 to 6.
+func newWorker(index int, h Handler) (*Worker, []*os.File, error) {
+	w := &Worker{child: newChild("worker " + strconv.Itoa(index)), Index: index, handler: h}
+	theirs, err := w.open()
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot start %s: %w", w.name, err)
+	}
+	return w, theirs, nil
+}
+
+func startError(name, ruby string, err error) error {
+	if errors.Is(err, exec.ErrNotFound) {
+		return fmt.Errorf("cannot start %s: %s is not in PATH: install Ruby or name it with --ruby", name, ruby)
+	}
+	return fmt.Errorf("cannot start %s: %w", name, err)
 }
 
 func command(cfg Config, fds []*os.File) *exec.Cmd {
@@ -106,7 +94,7 @@ func command(cfg Config, fds []*os.File) *exec.Cmd {
 	cmd.Dir = cfg.Dir
 	cmd.Env = slices.Concat(cfg.Env, []string{"SERVAL_WORKER=" + strings.Join(cfg.Settings, "\n")})
 	cmd.Stdout, cmd.Stderr = cfg.Stdout, cfg.Stderr
-	cmd.ExtraFiles = fds // 3: requests, 4: control, 5 and 6: the wake pipe
+	cmd.ExtraFiles = fds
 	return cmd
 }
 
@@ -123,7 +111,7 @@ func (w *Worker) open() (theirs []*os.File, err error) {
 		return theirs, err
 	}
 	theirs = append(theirs, end)
-	if w.control, end, err = socketpair(unix.SOCK_SEQPACKET, "control"); err != nil {
+	if w.control, end, err = newControl(); err != nil {
 		return theirs, err
 	}
 	theirs = append(theirs, end)
@@ -186,46 +174,28 @@ func socketpair(kind int, name string) (*net.UnixConn, *os.File, error) {
 	return conn.(*net.UnixConn), theirs, nil
 }
 
-// run reads what the worker says until it is gone. It is the one place that waits for the process.
+// run reads what the worker says until it is gone.
 func (w *Worker) run() {
 	var wg sync.WaitGroup
 	wg.Go(w.readFrames)
-	wg.Go(w.readControl)
-	err := w.cmd.Wait()
-	close(w.gone)
+	wg.Go(func() { w.control.listen(w.hear) })
+	<-w.process.done
 	// A process that the app forked may hold the sockets open, so their ends are not awaited: what the worker said is
 	// there. Nor may a write to it wait any more.
-	w.conn.SetDeadline(time.Now().Add(-time.Second))                 //nolint:errcheck // a closed socket ends the read as well
-	w.control.SetWriteDeadline(time.Now().Add(-time.Second))         //nolint:errcheck // as above
-	w.control.SetReadDeadline(time.Now().Add(50 * time.Millisecond)) //nolint:errcheck // its last words are in the buffer
+	w.conn.SetDeadline(time.Now().Add(-time.Second)) //nolint:errcheck // a closed socket ends the read as well
+	w.control.hush()
 	wg.Wait()
 	w.sender.waiting.Wait()
-
-	w.mu.Lock()
-	w.exit = w.exitOf(err)
-	for id, answer := range w.answers {
-		close(answer)
-		delete(w.answers, id)
-	}
-	w.mu.Unlock()
 	w.closeSockets()
 	w.reader.close()
-	close(w.exited) // before ready, or Boot would take the end of a failed boot for readiness
-	select {
-	case <-w.ready:
-	default:
-		close(w.ready)
-	}
+	w.bury()
 }
 
-func (w *Worker) exitOf(err error) Exit {
-	status, ok := w.cmd.ProcessState.Sys().(syscall.WaitStatus)
-	if !ok {
-		return Exit{Err: err}
+// hear takes one message of the worker.
+func (w *Worker) hear(m wire.Message) {
+	if !w.handle(m) && m.Kind == wire.Retire {
+		w.handler.RetireAsked()
 	}
-	exit := Exit{Status: status, Fault: w.fault}
-	exit.OutOfMemory = status.Signaled() && status.Signal() == syscall.SIGKILL && oomKills() > w.oom
-	return exit
 }
 
 // readFrames hands frames to the handler until the worker is gone and its last frame has been read.
@@ -256,7 +226,7 @@ func (w *Worker) readFailed(err error) {
 			return
 		}
 		select {
-		case <-w.gone:
+		case <-w.process.done:
 			return
 		case <-time.After(goneWithin):
 		}
@@ -290,105 +260,6 @@ func (w *Worker) handleFrames() error {
 	}
 	w.sender.flush()
 	return w.reader.unclaimed()
-}
-
-func (w *Worker) readControl() {
-	packet := make([]byte, wire.MaxMessage)
-	for {
-		n, err := w.control.Read(packet)
-		if err != nil {
-			return
-		}
-		m, err := wire.DecodeMessage(packet[:n])
-		if err != nil {
-			continue
-		}
-		switch m.Kind {
-		case wire.Ready:
-			w.setReady(m.Text)
-		case wire.BootError:
-			w.mu.Lock()
-			w.bootErr = string(m.Text)
-			w.mu.Unlock()
-		case wire.Retire:
-			w.handler.RetireAsked()
-		case wire.Backtrace:
-			w.mu.Lock()
-			if answer := w.answers[m.ID]; answer != nil {
-				answer <- string(m.Text)
-				delete(w.answers, m.ID)
-			}
-			w.mu.Unlock()
-		}
-	}
-}
-
-func (w *Worker) setReady(text []byte) {
-	facts := map[string]string{}
-	for fact := range bytes.SplitSeq(text, []byte{0}) {
-		if name, value, ok := bytes.Cut(fact, []byte("=")); ok {
-			facts[string(name)] = string(value)
-		}
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.facts == nil {
-		w.facts = facts
-		close(w.ready)
-	}
-}
-
-// Boot waits until the worker is ready. The error is an *ErrBoot when the app did not load.
-func (w *Worker) Boot(timeout time.Duration, stop <-chan struct{}) error {
-	var late <-chan time.Time
-	if timeout > 0 {
-		timer := time.NewTimer(timeout)
-		defer timer.Stop()
-		late = timer.C
-	}
-	select {
-	case <-w.ready:
-	case <-late:
-		trace := w.Backtraces(0, time.Second)
-		w.Kill()
-		<-w.exited
-		return &ErrBoot{fmt.Sprintf("the app did not load within %s (--boot-timeout)\n%s", timeout, trace)}
-	case <-stop:
-		w.Kill()
-		<-w.exited
-		return errors.New("stopped while booting")
-	}
-	select {
-	case <-w.exited:
-	default:
-		return nil
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.bootErr != "" {
-		return &ErrBoot{w.bootErr}
-	}
-	return &ErrBoot{fmt.Sprintf("worker %d (PID %d) %s before it was ready", w.Index, w.PID(), w.exit)}
-}
-
-// Fact returns what the worker said of itself when it was ready, for example "ruby" → "3.1.2".
-func (w *Worker) Fact(name string) string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.facts[name]
-}
-
-// PID is the worker's process number.
-func (w *Worker) PID() int { return w.cmd.Process.Pid }
-
-// Exited is closed when the process is gone and everything it had said was handled.
-func (w *Worker) Exited() <-chan struct{} { return w.exited }
-
-// Exit says how it ended, once Exited is closed.
-func (w *Worker) Exit() Exit {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.exit
 }
 
 // Add puts a REQUEST frame into the worker's queue of frames; Flush sends it.
@@ -426,57 +297,19 @@ func (w *Worker) Wake() {
 // none, so that its thread does not wait for it.
 func (w *Worker) SendBody(id uint32, body *os.File) error {
 	m := wire.Message{Kind: wire.BodyFd, ID: id}
-	if err := w.send(m, body); err != nil {
-		return errors.Join(err, w.send(m, nil))
+	if err := w.control.send(m, body); err != nil {
+		return errors.Join(err, w.control.send(m))
 	}
 	return nil
 }
 
 // SendSocket hands over a client's socket and what was already read from it. A nil socket says that the client is gone.
 func (w *Worker) SendSocket(id uint32, socket *os.File, leftover []byte) error {
-	return w.send(wire.Message{Kind: wire.SocketFd, ID: id, Text: leftover}, socket)
-}
-
-func (w *Worker) send(m wire.Message, file *os.File) error {
-	packet := wire.AppendMessage(nil, m)
-	if file == nil {
-		_, err := w.control.Write(packet)
-		return err
+	m := wire.Message{Kind: wire.SocketFd, ID: id, Text: leftover}
+	if socket == nil {
+		return w.control.send(m)
 	}
-	raw, err := file.SyscallConn()
-	if err != nil {
-		return err
-	}
-	// Inside Control the descriptor cannot be closed by another goroutine, so its number cannot come to mean another file.
-	controlErr := raw.Control(func(fd uintptr) {
-		_, _, err = w.control.WriteMsgUnix(packet, unix.UnixRights(int(fd)), nil)
-	})
-	return errors.Join(controlErr, err)
-}
-
-// Backtraces asks where the thread that runs request id is (all threads for 0), and waits at most as long as given:
-// a worker whose interpreter is stuck does not answer. It returns "" then.
-func (w *Worker) Backtraces(id uint32, wait time.Duration) string {
-	answer := make(chan string, 1)
-	w.mu.Lock()
-	w.answers[id] = answer
-	w.mu.Unlock()
-	defer func() {
-		w.mu.Lock()
-		delete(w.answers, id)
-		w.mu.Unlock()
-	}()
-	if err := w.send(wire.Message{Kind: wire.AskBacktrace, ID: id}, nil); err != nil {
-		return ""
-	}
-	select {
-	case text := <-answer:
-		return text
-	case <-time.After(wait):
-		return ""
-	case <-w.exited:
-		return ""
-	}
+	return w.control.send(m, socket)
 }
 
 // Finish tells the worker that no more requests come: it finishes what it runs and leaves.
@@ -484,31 +317,12 @@ func (w *Worker) Finish() {
 	w.sender.end()
 }
 
-// Dead says whether the process has ended, which may be known before everything it said was handled.
-func (w *Worker) Dead() bool {
-	var info unix.Siginfo
-	err := unix.Waitid(unix.P_PID, w.PID(), &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
-	return err != nil || info.Signo != 0 // an error: it has been waited for already
-}
-
-// Signal sends the process a signal.
-func (w *Worker) Signal(sig os.Signal) {
-	w.cmd.Process.Signal(sig) //nolint:errcheck // one that is gone needs none
-}
-
-// Kill ends the process at once.
-func (w *Worker) Kill() {
-	w.cmd.Process.Kill() //nolint:errcheck // already gone is as good
-}
-
-func (w *Worker) String() string { return "worker " + strconv.Itoa(w.Index) }
-
 func (w *Worker) closeSockets() {
 	if w.conn != nil {
 		w.conn.Close()
 	}
 	if w.control != nil {
-		w.control.Close()
+		w.control.close()
 	}
 	if w.wake != nil {
 		w.wake.Close()

@@ -428,7 +428,7 @@ loop { m = CONTROL.recvmsg(100)[0]; id = m.unpack1("xN"); message("B", id, "thre
 	if text := w.Backtraces(13, 50*time.Millisecond); text != "" {
 		t.Errorf("a worker that does not answer says %q", text)
 	}
-	if n := len(w.answers); n != 0 {
+	if n := len(w.control.answers); n != 0 {
 		t.Errorf("%d answers are still awaited", n)
 	}
 }

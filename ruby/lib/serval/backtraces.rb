@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-require_relative "failure"
+require_relative "report"
 
 module Serval
   # What the threads of a worker are doing, for the log of a front that lost patience with one.
@@ -12,19 +12,14 @@ module Serval
       running = crew.running(id)
       return running.map { |member| of_member(member) }.join("\n") unless id.zero?
 
-      others = Thread.list - running.map(&:thread)
-      others = others.map { |thread| of(thread, thread.name || "thread") }
-      (running.map { |member| of_member(member) } + others).join("\n")
+      others = Report.backtraces(Thread.list - running.map(&:thread))
+      (running.map { |member| of_member(member) } << others).join("\n")
     end
 
     def of_member(member)
       exchange = member.exchange or return "" # it has just finished
       seconds = Process.clock_gettime(Process::CLOCK_MONOTONIC) - exchange.since
-      of(member.thread, format("%s, %s, running for %.3f s", member.thread.name, exchange.title, seconds))
-    end
-
-    def of(thread, title)
-      "#{title}\n#{(thread.backtrace || []).map { |line| "    #{Failure.utf8(line)}\n" }.join}"
+      Report.backtrace(member.thread, format("%s, %s, running for %.3f s", member.thread.name, exchange.title, seconds))
     end
   end
 end

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "failure"
+require_relative "blocks"
 
 module Serval
   # From a fresh process to a loaded app. What goes wrong on the way is told to the front on the control socket.
@@ -12,11 +13,20 @@ module Serval
 
     module_function
 
+    # The life of a worker that was not forked from a mold.
     def run(settings)
       prepare(settings)
-      app = load_app(settings)
+      blocks = reporting(settings) { set_up(settings) }
+      serve(settings, blocks, nil)
+    end
+
+    # The life of a worker whose bundle and configuration are there. app: nil when it is not loaded yet.
+    def serve(settings, blocks, app)
+      # Puma's single mode has no workers, and so runs none of their blocks.
+      blocks.run(:before_worker_boot, settings.index) if settings.cluster?
+      app ||= reporting(settings) { load_app(settings, blocks) }
       require_relative "runtime"
-      Runtime.new(settings, app).run
+      Runtime.new(settings, app, blocks).run
     end
 
     def prepare(settings)
@@ -41,14 +51,41 @@ module Serval
       warn "ERROR: worker cannot reopen its logs: #{e.message}"
     end
 
-    def load_app(settings)
+    # Makes the bundle's gems available and returns the configuration's Blocks.
+    def set_up(settings)
       $LOAD_PATH.unshift(*settings.load_path)
       set_up_bundle(settings.bundle_gemfile)
       # Not earlier: Bundler may replace the process to switch to the version the lockfile names.
       [REQUESTS, CONTROL, *WAKE].each { |number| IO.for_fd(number, autoclose: false).close_on_exec = true }
-      evaluate(settings.rackup)
+      Blocks.load(settings.config, environment: settings.environment)
+    end
+
+    def load_app(settings, blocks)
+      load_rack
+      return evaluate(settings.rackup) unless (app = blocks.app)
+      raise TypeError, "the configuration's app, #{app.class}, has no method call" unless app.respond_to?(:call)
+
+      app
+    end
+
+    # Ends the process with the reason when a step of the boot fails.
+    def reporting(settings)
+      yield
     rescue Exception => e # rubocop:disable Lint/RescueException -- SystemExit and SyntaxError end a boot, too
       give_up(explain(e, settings))
+    end
+
+    # Puts descriptors into the places that a worker has them in.
+    def place(ios)
+      [REQUESTS, CONTROL, *WAKE].zip(ios) do |number, io|
+        IO.for_fd(number, autoclose: false).reopen(io)
+        io.close
+      end
+    end
+
+    # A worker's descriptors make way for those of a mold.
+    def become_mold(socket)
+      place([File.open(File::NULL), socket, File.open(File::NULL), File.open(File::NULL)])
     end
 
     def set_up_bundle(gemfile)
@@ -64,13 +101,16 @@ module Serval
       $LOADED_FEATURES.any? { |path| path.end_with?("/bundler/setup.rb") }
     end
 
-    def evaluate(rackup)
-      raise Errno::ENOENT, rackup unless File.exist?(rackup)
-
+    def load_rack
       require "rack"
       require "rack/builder"
       # Every server so far has loaded it, and so Rack::Lint (2.2) and many apps use it without asking for it.
       require "uri"
+    end
+
+    def evaluate(rackup)
+      raise Errno::ENOENT, rackup unless File.exist?(rackup)
+
       result = Rack::Builder.parse_file(rackup)
       # Rack 2 returns the app and the options of its first line, Rack 3 the app.
       app = result.respond_to?(:call) ? result : result.first

@@ -5,7 +5,14 @@ require "socket"
 module Serval
   # The client's own socket, handed to an app that hijacks its connection.
   module ClientSocket
+    HANDED_OUT = ObjectSpace::WeakMap.new # keys: the sockets
+
     module_function
+
+    # In a process that was forked: the clients are the other one's.
+    def close_all
+      HANDED_OUT.keys.each(&:close)
+    end
 
     # io: what came from the front, nil when the client has left meanwhile. early: bytes the front had read already;
     # the app gets them first.
@@ -13,6 +20,7 @@ module Serval
       return closed_peer unless io
 
       socket = of_its_class(io)
+      HANDED_OUT[socket] = true
       socket.ungetbyte(early) unless early.empty?
       socket
     end

@@ -10,11 +10,11 @@ module Serval
     PACKET = 65_536
     RIGHTS = 256 # bytes of ancillary data, room for a few descriptors
 
-    # deliveries: where descriptors go. report: called with a request id, gives the backtraces of its thread.
-    def initialize(socket, deliveries, &report)
+    # deliveries: where descriptors go. runtime: answers the front's questions.
+    def initialize(socket, deliveries, runtime)
       @socket = socket
       @deliveries = deliveries
-      @report = report
+      @runtime = runtime
     end
 
     def listen
@@ -36,6 +36,18 @@ module Serval
       send_message("T", 0, "")
     end
 
+    # Sends what the block gives as the answer to question +id+, or why there is none.
+    def answer(id)
+      send_message("A", id, yield.to_s)
+    rescue StandardError, ScriptError, NoMemoryError => e
+      send_message("X", id, Failure.headline(e))
+    end
+
+    # The socket is another process's from now on.
+    def forget
+      @socket.autoclose = false
+    end
+
     private
 
     def receive
@@ -53,7 +65,13 @@ module Serval
     def handle(type, id, text, io)
       case type
       when "f", "h" then @deliveries.put(id, io, text)
-      when "b" then send_message("B", id, @report.call(id))
+      when "b" then send_message("B", id, @runtime.backtraces(id))
+      when "p" then send_message("P", id, "")
+      when "a" then answer(id) { @runtime.report(text) }
+      when "l" then @runtime.log(text)
+      # In threads of their own: what comes next may be the body that a request waits for.
+      when "k" then Thread.new { answer(id) { @runtime.run_hook(*text.split("\0")) } }
+      when "m" then @runtime.promote(id, io, text)
       else io&.close # a message of a newer front
       end
     end

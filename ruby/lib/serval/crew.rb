@@ -11,11 +11,18 @@ module Serval
     SLOW = 0.001 # seconds
     EAGER_REQUESTS = 64
 
-    # requests: the socket to lead on. wake: both ends of the pipe that sleepers read. take: gives the next Exchange,
-    # nil at the end of file.
-    def initialize(size, requests, wake, &take)
+    # How a moment without requests is sought, in seconds: for how long in all, how long new ones are held back for it, and
+    # how long they are let go on between two attempts.
+    PATIENCE = 20
+    STAND = 0.1
+    PAUSE = 0.2
+
+    # requests: the socket to lead on. wake: both ends of the pipe that sleepers read. blocks: the configuration's, for
+    # threads that begin and end. take: gives the next Exchange, nil at the end of file.
+    def initialize(size, requests, wake, blocks, &take)
       @requests = requests
       @wake_in, @wake_out = wake
+      @blocks = blocks
       @take = take
       @lead = Mutex.new
       @eager = 0
@@ -47,16 +54,56 @@ module Serval
 
     # The life of a member.
     def work(member)
+      @blocks.run(:before_thread_start, nil)
       while (exchange = next_exchange(member))
         wake_another if @eager.positive?
+        @still&.synchronize {} # waits while the process is forked
         member.exchange = exchange
         exchange.run
         member.exchange = nil
+        member.served += 1
         @eager = EAGER_REQUESTS if clock - exchange.since > SLOW
       end
+      @blocks.run(:before_thread_exit, nil)
+    end
+
+    # Runs the block at a moment when no member runs a request; those that are taken meanwhile wait. Raises when there was
+    # no such moment.
+    def stand_still
+      deadline = clock + PATIENCE
+      until (found = attempt_to_stand { yield })
+        raise ThreadError, "the worker was never idle for #{PATIENCE} seconds" if clock > deadline
+
+        sleep PAUSE
+      end
+      found
+    end
+
+    # Puma's numbers of a worker.
+    def stats
+      busy = running.size
+      { backlog: 0, running: @members.size, pool_capacity: @members.size - busy, busy_threads: busy,
+        max_threads: @members.size, requests_count: @members.sum(&:served) }
+    end
+
+    # The pipe is another process's from now on.
+    def forget
+      [@wake_in, @wake_out].each { |io| io.autoclose = false }
     end
 
     private
+
+    # New requests wait for a moment only: the clients feel it.
+    def attempt_to_stand
+      @still = Mutex.new
+      @still.synchronize do
+        deadline = clock + STAND
+        sleep 0.001 until running.empty? || clock > deadline
+        yield if running.empty?
+      end
+    ensure
+      @still = nil
+    end
 
     def next_exchange(member)
       until @lead.try_lock
@@ -105,11 +152,12 @@ module Serval
 
     # One thread of the crew, and the request it runs. Should the app end the thread, another one takes its place.
     class Member
-      attr_accessor :exchange, :asleep
+      attr_accessor :exchange, :asleep, :served
       attr_reader :thread
 
       def initialize(crew, index)
         @crew = crew
+        @served = 0
         @name = "serval thread #{index}"
       end
 

@@ -36,6 +36,12 @@ module Serval
       end
     end
 
+    # What has arrived is another process's from now on.
+    def forget
+      @waiting.each_value { |io,| io&.close }
+      @waiting.clear
+    end
+
     private
 
     def give_up(id, patience)

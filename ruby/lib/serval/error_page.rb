@@ -7,12 +7,22 @@ module Serval
   class ErrorPage
     ESCAPES = { "&" => "&amp;", "<" => "&lt;", ">" => "&gt;", '"' => "&quot;", "'" => "&#39;" }.freeze
 
-    # details: whether the client may see the exception.
-    def initialize(details:)
+    # details: whether the client may see the exception. handler: the configuration's lowlevel_error_handler, which is
+    # given as many of error, env and status as it takes, and gives the response.
+    def initialize(details:, handler: nil)
       @details = details
+      @handler = handler
     end
 
     def call(error, env)
+      return page_for(error, env) unless @handler
+
+      arity = @handler.respond_to?(:arity) ? @handler.arity : @handler.method(:call).arity
+      @handler.call(*[error, env, 500].first(arity.negative? ? 3 : arity))
+    end
+
+    # Serval's own page, for when the handler fails as well.
+    def page_for(error, env)
       html = env["HTTP_ACCEPT"].to_s.include?("text/html")
       text = html ? html_page(error, env) : plain(error, env)
       [500, { "content-type" => "text/#{html ? "html" : "plain"}; charset=utf-8" }, [text]]

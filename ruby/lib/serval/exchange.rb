@@ -104,7 +104,11 @@ module Serval
     end
 
     def respond_with_error
-      @runtime.responder.respond(self, *@runtime.error_page.call(@error, @env))
+      error = @error
+      @runtime.responder.respond(self, *@runtime.error_page.call(error, @env))
+    rescue Exception => e # rubocop:disable Lint/RescueException -- a handler of the app's
+      failed(e)
+      @runtime.responder.respond(self, *@runtime.error_page.page_for(error, @env)) unless @answered
     end
 
     # What is left to do once the client has its response, in the order Puma does it.

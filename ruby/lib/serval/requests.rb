@@ -23,6 +23,11 @@ module Serval
       @reading
     end
 
+    # The socket is another process's from now on.
+    def forget
+      @socket.autoclose = false
+    end
+
     # The bytes of the next frame, nil at the end of file. They may be those of the read buffer: good until the next
     # call.
     def next

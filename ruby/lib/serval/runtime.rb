@@ -15,38 +15,98 @@ require_relative "closings"
 require_relative "crew"
 require_relative "backtraces"
 require_relative "error_page"
+require_relative "report"
+require_relative "offspring"
 
 module Serval
   # A worker with its app loaded: puts the parts together and runs until the front closes `requests`.
   class Runtime
     attr_reader :app, :requests, :responder, :deliveries, :closings, :error_page
 
-    def initialize(settings, app)
+    def initialize(settings, app, blocks)
+      @settings = settings
       @app = app
+      @blocks = blocks
       @requests = Requests.new(blocking(UNIXSocket.for_fd(Boot::REQUESTS)))
       @deliveries = Deliveries.new
       @closings = Closings.new
-      @control = Control.new(UNIXSocket.for_fd(Boot::CONTROL), @deliveries) { |id| Backtraces.report(@crew, id) }
+      @control = Control.new(UNIXSocket.for_fd(Boot::CONTROL), @deliveries, self)
       wake = [blocking(IO.for_fd(Boot::WAKE[0], "rb")), IO.for_fd(Boot::WAKE[1], "wb")]
-      @crew = Crew.new(settings.threads, @requests, wake) { take }
+      @crew = Crew.new(settings.threads, @requests, wake, blocks) { take }
       @env = Env.new(settings, rack: Rack.release)
       @responder = Responder.new(@requests, rack: Rack.release)
-      @error_page = ErrorPage.new(details: settings.debug_pages?)
+      @error_page = ErrorPage.new(details: settings.debug_pages?, handler: blocks.lowlevel_error_handler)
+      @errands = Queue.new
     end
 
     def run
-      Process.warmup if Process.respond_to?(:warmup) # Ruby 3.3
       trap_term
       @control.listen
       @crew.start
       @control.ready(facts)
-      @crew.join
+      wait_for_the_end
+      @blocks.run(:before_worker_shutdown, @settings.index) if @settings.cluster?
       exit
     ensure
       @crew.dismiss
     end
 
+    # --- what the front asks ---
+
+    def backtraces(id)
+      Backtraces.report(@crew, id)
+    end
+
+    def report(what)
+      Report.make(what) { |other| @crew.stats if other == "stats" }
+    end
+
+    def log(line)
+      @blocks.log(line)
+    end
+
+    def run_hook(name, *args)
+      @blocks.run(name.to_sym, *args)
+    end
+
+    # Forks a mold, as soon as no request runs. socket: what it is to have as its control socket.
+    def promote(id, socket, text)
+      @errands << lambda do
+        @control.answer(id) { @crew.stand_still { Offspring.fork { become_mold(socket, text) } } }
+        socket.close
+      end
+    end
+
     private
+
+    # The main thread waits, and forks when it is asked to: the thread that forks is the main one of the new process.
+    def wait_for_the_end
+      Thread.new do
+        @crew.join
+        @errands << nil
+      end
+      while (errand = @errands.pop)
+        errand.call
+      end
+    end
+
+    # This process was forked from a worker, and is to be a mold. Only this thread is left of it.
+    def become_mold(socket, text)
+      require_relative "foundry"
+      settings = Settings.new(text, role: "mold")
+      forget_sockets
+      trap("TERM", @apps_term || "DEFAULT")
+      Boot.become_mold(socket)
+      Boot.prepare(settings)
+      Foundry.new(settings, @blocks, @app, UNIXSocket.for_fd(Boot::CONTROL)).reopen
+    end
+
+    # Their numbers come to mean something else.
+    def forget_sockets
+      [@requests, @control, @crew].each(&:forget)
+      @deliveries.forget
+      ClientSocket.close_all
+    end
 
     # A thread that waits for one of these sits in read(2): a byte in the pipe wakes one sleeper, where poll(2) would
     # wake them all, and the leader needs one system call where it would need three.
@@ -57,9 +117,9 @@ module Serval
 
     # Leaving is for the front to arrange. A handler that the app has set while it was loading still runs.
     def trap_term
-      previous = trap("TERM") do |number|
+      @apps_term = trap("TERM") do |number|
         @control.ask_to_retire
-        previous.call(number) if previous.respond_to?(:call)
+        @apps_term.call(number) if @apps_term.respond_to?(:call)
       end
     end
 

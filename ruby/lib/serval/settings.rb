@@ -7,11 +7,13 @@ module Serval
     VARIABLE = "SERVAL_WORKER"
 
     # Reads the settings and removes them: the app and the processes it starts have no use for them.
-    def self.take(env)
-      new(env.delete(VARIABLE).to_s)
+    def self.take(env, role: nil)
+      new(env.delete(VARIABLE).to_s, role: role)
     end
 
-    def initialize(text)
+    # text: the lines. role: what the process is, for its title.
+    def initialize(text, role: nil)
+      @role = role
       @values = text.each_line(chomp: true).map { |line| line.split("=", 2) }.select { |pair| pair.size == 2 }.to_h
     end
 
@@ -28,6 +30,31 @@ module Serval
     # Workers of this app, for rack.multiprocess.
     def workers
       Integer(@values.fetch("workers", "1"))
+    end
+
+    # Whether this is one of several workers as Puma counts them; its single mode has none.
+    def cluster?
+      workers.positive?
+    end
+
+    # Configuration files, evaluated in order.
+    def config
+      @values.fetch("config", "").split(":")
+    end
+
+    # RACK_ENV by another name.
+    def environment
+      @values.fetch("environment") { ENV.fetch("RACK_ENV", "development") }
+    end
+
+    # Whether a mold loads the app before it forks.
+    def preload?
+      @values["preload"] == "1"
+    end
+
+    # Whether garbage is to be collected between requests.
+    def out_of_band_gc?
+      @values["out_of_band_gc"] == "1"
     end
 
     def rackup
@@ -72,7 +99,8 @@ module Serval
     end
 
     def title
-      tag.empty? ? "serval: worker #{index}" : "serval: worker #{index} [#{tag}]"
+      role = @role || "worker #{index}"
+      tag.empty? ? "serval: #{role}" : "serval: #{role} [#{tag}]"
     end
   end
 end

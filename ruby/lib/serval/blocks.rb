@@ -1,0 +1,52 @@
+# frozen_string_literal: true
+
+module Serval
+  # What the configuration files hold for this process: blocks to run, and objects to use. Without files it holds nothing.
+  class Blocks
+    NONE = [].freeze
+
+    # files: paths of the configuration files. They are Ruby, and so are evaluated in each process that runs their blocks.
+    def self.load(files, environment:)
+      return new(nil) if files.empty?
+
+      require_relative "configuration"
+      new(Configuration.load(files, environment: environment))
+    end
+
+    def initialize(configuration)
+      @configuration = configuration
+    end
+
+    # Runs the blocks of +name+ in their order; what one raises goes to the log.
+    def run(name, *args)
+      @configuration&.hooks&.run(name, *args)
+    end
+
+    def any?(name)
+      @configuration ? @configuration.hooks.any?(name) : false
+    end
+
+    # The Rack app of the configuration, nil when it is in a rackup file.
+    def app
+      @configuration&.app
+    end
+
+    def lowlevel_error_handler
+      @configuration&.lowlevel_error_handler
+    end
+
+    # Gives a line of the log to the app's logger.
+    def log(line)
+      return unless @configuration
+
+      formatter, logger = @configuration.log_formatter, @configuration.custom_logger
+      line = formatter.call(line) if formatter
+      logger ? logger.write(line) : $stdout.write("#{line.chomp}\n")
+    end
+
+    # Lets plugins begin. launcher: what they know as Puma's.
+    def start_plugins(launcher)
+      @configuration.start_plugins(launcher) if @configuration.respond_to?(:start_plugins)
+    end
+  end
+end

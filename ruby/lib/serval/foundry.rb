@@ -1,0 +1,135 @@
+# frozen_string_literal: true
+
+require_relative "boot"
+require_relative "failure"
+require_relative "log"
+require_relative "offspring"
+require_relative "report"
+require_relative "launcher"
+require_relative "worker_handle"
+
+module Serval
+  # The life of a mold: it loads what its workers share, forks them when the front asks, and runs the blocks of the
+  # configuration that are for the process which Puma calls the master.
+  #
+  # All is done by the main thread, one thing after the other, so that no fork falls into a hook.
+  class Foundry
+    PACKET = 65_536
+    RIGHTS = 256 # bytes of ancillary data, room for a few descriptors
+
+    # A mold that the front has started. Only one that preloads has the app; the others have the configuration alone.
+    def self.start(settings)
+      Boot.prepare(settings)
+      app = nil
+      blocks = Boot.reporting(settings) do
+        blocks = Boot.set_up(settings)
+        app = Boot.load_app(settings, blocks) if settings.preload?
+        blocks
+      end
+      require "socket"
+      new(settings, blocks, app, UNIXSocket.for_fd(Boot::CONTROL)).open
+    end
+
+    def initialize(settings, blocks, app, socket)
+      @settings = settings
+      @blocks = blocks
+      @app = app
+      @socket = socket
+      @launcher = Launcher.new(@socket)
+    end
+
+    # The first mold of a run.
+    def open
+      @blocks.run(:before_fork, nil)
+      @blocks.start_plugins(@launcher)
+      work
+    end
+
+    # A mold that was a worker until now.
+    def reopen
+      @blocks.run(:before_refork, nil)
+      work
+    end
+
+    private
+
+    def work
+      # The front decides; who sends it to all processes of the service means the front.
+      @apps_term = trap("TERM") {}
+      require_relative "runtime" if @app
+      prepare_memory
+      say("R", 0, { ruby: RUBY_VERSION, pid: Process.pid }.map { |key, value| "#{key}=#{value}\0" }.join)
+      receive while true
+    end
+
+    # What the workers will never write to they go on sharing.
+    def prepare_memory
+      return Process.warmup if Process.respond_to?(:warmup) # Ruby 3.3
+
+      GC.start
+    end
+
+    def receive
+      packet, _, _, *ancillary = @socket.recvmsg(PACKET, 0, RIGHTS, scm_rights: true)
+      exit!(1) if packet.nil? || packet.empty? # the front is gone
+
+      type, id, text = packet.unpack("aNa*")
+      handle(type, id, text, ancillary.map { |data| data.unix_rights }.compact.flatten)
+    rescue Errno::ECONNRESET
+      exit!(1)
+    end
+
+    def handle(type, id, text, ios)
+      case type
+      when "w" then answer(id) { fork_worker(Settings.new(text), ios) }
+      when "k" then answer(id) { run_hook(*text.split("\0")) }
+      when "a" then answer(id) { Report.make(text) }
+      when "b" then say("B", id, Report.backtraces)
+      when "p" then say("P", id, "")
+      when "l" then @blocks.log(text)
+      when "s" then @launcher.take_stats(text)
+      when "q" then exit
+      end
+    ensure
+      ios.each(&:close)
+    end
+
+    def answer(id)
+      say("A", id, yield.to_s)
+    rescue StandardError, NotImplementedError, NoMemoryError => e
+      say("X", id, Failure.headline(e))
+    end
+
+    def say(type, id, text)
+      @socket.send([type, id, text.b.byteslice(0, Boot::LONGEST_TEXT)].pack("aNa*"), 0)
+    rescue Errno::EPIPE, Errno::ECONNRESET
+      exit!(1)
+    end
+
+    # The number of the new worker's process.
+    def fork_worker(settings, ios)
+      @blocks.run(:before_worker_fork, settings.index)
+      pid = Offspring.fork { become_worker(settings, ios) }
+      @blocks.run(:after_worker_fork, settings.index)
+      pid
+    end
+
+    # The mold's own socket goes as the worker's takes its number.
+    def become_worker(settings, ios)
+      @socket.autoclose = false
+      Boot.place(ios)
+      trap("TERM", @apps_term || "DEFAULT")
+      Boot.prepare(settings)
+      Boot.serve(settings, @blocks, @app)
+    end
+
+    def run_hook(name, *args)
+      case name
+      when "after_worker_shutdown" then @blocks.run(:after_worker_shutdown, WorkerHandle.parse(args))
+      when "before_restart" then @blocks.run(:before_restart, @launcher)
+      when "after_refork" then @blocks.run(:after_refork, nil)
+      else @blocks.run(name.to_sym, *args)
+      end
+    end
+  end
+end

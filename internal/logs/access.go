@@ -5,17 +5,29 @@ import (
 	"time"
 )
 
-// Access is one line of the access log: a request and how it went.
+// Access is one line of the access log: a request and how it went. Its bytes are used only until it is written.
 type Access struct {
-	Remote   string // the client's address; empty is written as "-"
-	User     string // the authenticated user; empty is written as "-"
+	Remote   []byte // the client's address; empty is written as "-"
 	Method   []byte
 	Target   []byte // path and query as the client sent them
 	Proto    string // "HTTP/1.1"
 	Status   int
 	Bytes    int64 // of the response body; negative is written as "-"
 	End      time.Time
-	Duration time.Duration // from the request's first byte to the response's last
+	Duration time.Duration // from the end of the request to the end of the response
+	Details
+}
+
+// Details are what only JSON has room for. What is empty or negative is left out.
+type Details struct {
+	Queue     time.Duration // that the request waited for a thread
+	Proxy     time.Duration // from the proxy's X-Request-Start to the end of the request; negative: there is none
+	Worker    int           // the worker's index
+	WorkerPID int           // 0: no worker had it
+	RequestID []byte
+	Referer   []byte
+	UserAgent []byte
+	Aborted   bool // the client did not get all of the response
 }
 
 const timeFormat = "02/Jan/2006:15:04:05 -0700"
@@ -27,9 +39,7 @@ const timeFormat = "02/Jan/2006:15:04:05 -0700"
 // What the client chose is escaped, so it cannot forge a line or a field. Nothing is allocated when dst has the room.
 func AppendAccess(dst []byte, a *Access) []byte {
 	dst = appendField(dst, a.Remote)
-	dst = append(dst, " - "...)
-	dst = appendField(dst, a.User)
-	dst = append(dst, " ["...)
+	dst = append(dst, " - - ["...)
 	dst = a.End.AppendFormat(dst, timeFormat)
 	dst = append(dst, `] "`...)
 	dst = appendEscaped(dst, a.Method)
@@ -51,15 +61,15 @@ func AppendAccess(dst []byte, a *Access) []byte {
 }
 
 // appendField appends a field that ends at a space, so a space in it is escaped too.
-func appendField(dst []byte, field string) []byte {
-	if field == "" {
+func appendField(dst, field []byte) []byte {
+	if len(field) == 0 {
 		return append(dst, '-')
 	}
-	for i := 0; i < len(field); i++ {
-		if field[i] == ' ' {
+	for _, c := range field {
+		if c == ' ' {
 			dst = append(dst, `\x20`...)
 		} else {
-			dst = appendByte(dst, field[i])
+			dst = appendByte(dst, c)
 		}
 	}
 	return dst

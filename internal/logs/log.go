@@ -1,5 +1,5 @@
-// Package logs writes what people and their tools read: the event log in Puma's greppable lines, the access log in the
-// common log format, and the files that standard output and standard error are redirected to.
+// Package logs writes what people and their tools read: the event log, in Puma's greppable lines or as JSON, the access
+// log, in the common log format or as JSON, and the files that standard output and standard error are redirected to.
 package logs
 
 import (
@@ -8,25 +8,63 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 )
+
+// Format is how lines are written.
+type Format int
+
+const (
+	Text Format = iota // for people, and for tools that know Puma's lines
+	JSON               // an object a line
+)
+
+// ParseFormat knows "text" and "json"; anything else is text.
+func ParseFormat(name string) Format {
+	if name == "json" {
+		return JSON
+	}
+	return Text
+}
 
 // Log is the event log. Every line is one write, so lines of several processes on one stream do not mix. It may be
 // used by many goroutines. The zero value discards everything.
+//
+// Its methods take a format and its arguments, and after these, if the line has a name, Fields.
 type Log struct {
 	mu     sync.Mutex
 	out    io.Writer
 	err    io.Writer
 	prefix string
+	format Format
 }
 
-// New makes a log that writes events to out and errors to err. With prefix each line begins with this process's id, as
-// Puma's cluster mode does: "[4711] * Listening on …".
+// Fields are what a tool should not have to read out of a line's text. They are part of JSON lines only.
+type Fields struct {
+	event string
+	pairs []any
+}
+
+// Named returns the fields of a line: the name of its kind, which stays when its words change, and keys with values.
+//
+//	log.Detail("Worker %d (PID: %d) booted", i, pid, logs.Named("worker_booted", "worker", i, "worker_pid", pid))
+func Named(event string, pairs ...any) Fields { return Fields{event, pairs} }
+
+// New makes a log that writes events to out and errors to err. With prefix each line of text begins with this process's
+// id, as Puma's cluster mode does: "[4711] * Listening on …".
 func New(out, err io.Writer, prefix bool) *Log {
 	l := &Log{out: out, err: err}
 	if prefix {
 		l.prefix = fmt.Sprintf("[%d] ", os.Getpid())
 	}
 	return l
+}
+
+// As has lines written in this format from now on.
+func (l *Log) As(f Format) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.format = f
 }
 
 // Silence discards all further lines except errors.
@@ -51,19 +89,38 @@ func (l *Log) Warn(format string, args ...any) { l.write(&l.out, "! ", format, a
 // Error writes what went wrong, to the error stream, silenced or not: "ERROR: cannot start worker 3: …".
 func (l *Log) Error(format string, args ...any) { l.write(&l.err, "ERROR: ", format, args) }
 
-// write puts the prefix before every line of the text, so that a backtrace can be told from its neighbours.
 func (l *Log) write(to *io.Writer, mark, format string, args []any) {
+	fields, args := cutFields(args)
 	text := format
 	if len(args) > 0 {
 		text = fmt.Sprintf(format, args...)
 	}
-	text = mark + strings.TrimRight(text, "\n")
+	text = strings.TrimRight(text, "\n")
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case *to == nil:
+	case l.format == JSON:
+		(*to).Write(appendEvent(nil, time.Now(), mark, text, fields)) //nolint:errcheck // there is no other place to say it
+	default:
+		io.WriteString(*to, l.lines(mark+text)) //nolint:errcheck // as above
+	}
+}
+
+// cutFields takes the fields off the end of the arguments.
+func cutFields(args []any) (Fields, []any) {
+	if n := len(args); n > 0 {
+		if fields, ok := args[n-1].(Fields); ok {
+			return fields, args[:n-1]
+		}
+	}
+	return Fields{}, args
+}
+
+// lines puts the prefix before every line of the text, so that a backtrace can be told from its neighbours.
+func (l *Log) lines(text string) string {
 	if l.prefix != "" {
 		text = l.prefix + strings.ReplaceAll(text, "\n", "\n"+l.prefix)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if *to != nil {
-		io.WriteString(*to, text+"\n")
-	}
+	return text + "\n"
 }

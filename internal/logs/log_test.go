@@ -2,11 +2,14 @@ package logs
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestLinesHaveTheMarksThatToolsLookFor(t *testing.T) {
@@ -101,5 +104,43 @@ func TestEveryLineIsOneWrite(t *testing.T) {
 	all.Wait()
 	if w.writes != 400 || strings.Count(w.String(), "\n") != 400 {
 		t.Errorf("400 lines were %d writes and %d lines", w.writes, strings.Count(w.String(), "\n"))
+	}
+}
+
+func TestLinesOfJSONAreObjects(t *testing.T) {
+	var out, errs bytes.Buffer
+	l := New(&out, &errs, true)
+	l.As(JSON)
+	l.Event("        PID: %d", 7)
+	l.Line("- Goodbye!")
+	l.Detail("Worker %d (PID: %d) booted", 0, 4711, Named("worker_booted", "worker", 0, "worker_pid", int64(4711), "took_ms", 1500*time.Microsecond, "again", false))
+	l.Warn("100% sure", Named("sure"))
+	l.Error("it \"failed\": %v\n    a.rb:1\n    b.rb:2\n", errors.New("no\x1b"), Named("failed", "error", errors.New("no")))
+	for i, want := range []string{
+		`"level":"info","pid":%d,"message":"PID: 7"}`,
+		`"level":"info","pid":%d,"message":"Goodbye!"}`,
+		`"level":"info","pid":%d,"event":"worker_booted","message":"Worker 0 (PID: 4711) booted","worker":0,"worker_pid":4711,"took_ms":1.500,"again":false}`,
+		`"level":"warn","pid":%d,"event":"sure","message":"100%% sure"}`,
+		`"level":"error","pid":%d,"event":"failed","message":"it \"failed\": no\u001b","details":"    a.rb:1\n    b.rb:2","error":"no"}`,
+	} {
+		line, _, _ := strings.Cut(strings.Split(out.String()+errs.String(), "\n")[i], "\n")
+		stamp, rest, _ := strings.Cut(strings.TrimPrefix(line, `{"time":"`), `",`)
+		if at, err := time.Parse("2006-01-02T15:04:05.000Z07:00", stamp); err != nil || time.Since(at).Abs() > time.Hour {
+			t.Errorf("the time is %q: %v", stamp, err)
+		}
+		if rest != fmt.Sprintf(want, os.Getpid()) {
+			t.Errorf("have %s\nwant "+want, rest, os.Getpid())
+		}
+		if !json.Valid([]byte(line)) {
+			t.Errorf("no JSON: %s", line)
+		}
+	}
+}
+
+func TestFieldsAreNoPartOfText(t *testing.T) {
+	var out bytes.Buffer
+	New(&out, &out, false).Event("all of %d", 3, Named("all", "count", 3))
+	if out.String() != "* all of 3\n" {
+		t.Errorf("have %q", out.String())
 	}
 }

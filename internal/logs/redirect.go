@@ -47,13 +47,18 @@ func openLog(path string, continuing bool) (*os.File, error) {
 	}
 	f, err := os.OpenFile(path, flags, 0o666)
 	if err != nil {
-		var reason *fs.PathError
-		if errors.As(err, &reason) {
-			err = reason.Err
-		}
-		return nil, fmt.Errorf("cannot write the log %s: %w; choose another file or change its permissions", path, err)
+		return nil, fmt.Errorf("cannot write the log %s: %w; choose another file or change its permissions", path, reason(err))
 	}
 	return f, nil
+}
+
+// reason is what the kernel said, without the operation and the path.
+func reason(err error) error {
+	var of *fs.PathError
+	if errors.As(err, &of) {
+		return of.Err
+	}
+	return err
 }
 
 func replace(f *os.File, fd int) error {

@@ -189,6 +189,9 @@ type Config struct {
 	// LogFormat is "text", the default, or "json".
 	LogFormat string
 
+	// RequestID gives every request an id, passed to the app and back to the client as X-Request-Id.
+	RequestID bool
+
 	// LogFormatter and CustomLogger say that the configuration has such a block or object: lines of the log go through Ruby.
 	LogFormatter, CustomLogger bool
 

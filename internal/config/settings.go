@@ -55,6 +55,7 @@ var Settings = []Setting{
 	{"queue-limit", "", "N", "1024", Requests, "requests in the queue, then 503", number(func(c *Config) *int { return &c.QueueLimit }, 0, 1<<24)},
 	{"queue-timeout", "", "SEC", "30", Requests, "time in the queue, then 503", duration(func(c *Config) *time.Duration { return &c.QueueTimeout })},
 	{"early-hints", "", "", "", Requests, "let the app send 103 Early Hints", on(func(c *Config) *bool { return &c.EarlyHints })},
+	{"request-id", "", "", "", Requests, "give each request an X-Request-Id", on(func(c *Config) *bool { return &c.RequestID })},
 	{"spool-dir", "", "DIR", "", Requests, "disk for large bodies (TMPDIR or /var/tmp)", text(func(c *Config) *string { return &c.SpoolDir })},
 
 	{"max-connections", "", "N", "16384", Limits, "client connections", number(func(c *Config) *int { return &c.MaxConnections }, 1, 1<<24)},
@@ -72,6 +73,7 @@ var Settings = []Setting{
 	{"log-requests", "v", "", "", Logging, "write a line for each request", on(func(c *Config) *bool { return &c.LogRequests })},
 	{"quiet", "q", "", "", Logging, "write no line for each request (the default)", off(func(c *Config) *bool { return &c.LogRequests })},
 	{"silent", "s", "", "", Logging, "write errors only", on(func(c *Config) *bool { return &c.Silent })},
+	{"log-format", "", "FORMAT", "text", Logging, "text or json", choice(func(c *Config) *string { return &c.LogFormat }, "text", "json")},
 	{"redirect-stdout", "", "FILE", "", Logging, "write standard output to a file", text(func(c *Config) *string { return &c.RedirectStdout })},
 	{"redirect-stderr", "", "FILE", "", Logging, "write standard error to a file", text(func(c *Config) *string { return &c.RedirectStderr })},
 	{"redirect-append", "", "", "", Logging, "continue these files", on(func(c *Config) *bool { return &c.RedirectAppend })},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -58,6 +59,17 @@ func text(field func(*Config) *string) func(*Config, string) error {
 		}
 		if strings.ContainsRune(value, 0) {
 			return errors.New("a NUL byte cannot be part of it")
+		}
+		*field(c) = value
+		return nil
+	}
+}
+
+// choice takes one of a few words.
+func choice(field func(*Config) *string, words ...string) func(*Config, string) error {
+	return func(c *Config, value string) error {
+		if !slices.Contains(words, value) {
+			return errors.New("give one of: " + strings.Join(words, ", "))
 		}
 		*field(c) = value
 		return nil

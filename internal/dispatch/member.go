@@ -107,6 +107,7 @@ func (m *member) take(r *Request, now time.Time) (body delivery) {
 	s.request = r
 	r.slot = s
 	r.sent = now
+	r.index, r.pid = m.worker.Index, m.worker.PID()
 	s.since = now
 	wire.SetID(r.Frame, s.id)
 	m.held++

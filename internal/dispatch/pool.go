@@ -123,7 +123,7 @@ func (p *Pool) halt() { p.shutdown.Do(func() { close(p.stop) }) }
 func (p *Pool) Dispatch(r *Request) {
 	now := time.Now()
 	p.mu.Lock()
-	r.slot, r.began, r.retried, r.arrived, r.sent = nil, false, false, now, time.Time{}
+	r.slot, r.began, r.retried, r.arrived, r.sent, r.pid = nil, false, false, now, time.Time{}, 0
 	if p.closed {
 		p.mu.Unlock()
 		r.Responder.Fail(503, "the server is shutting down")

@@ -19,6 +19,8 @@ type Request struct {
 	// The pool's, guarded by its lock.
 	arrived time.Time
 	sent    time.Time // when a worker got it
+	index   int       // that worker's, and its process id
+	pid     int
 	slot    *slot
 	queued  bool
 	began   bool // the response began
@@ -27,13 +29,17 @@ type Request struct {
 	next    *Request
 }
 
-// Waited is how long the request was queued. It is known once the response has begun.
-func (r *Request) Waited() time.Duration {
+// Waited is how long the request was queued, up to now if no worker had it. It may be asked once the response has begun, or
+// the request has been withdrawn or cancelled.
+func (r *Request) Waited(now time.Time) time.Duration {
 	if r.sent.IsZero() {
-		return 0
+		return now.Sub(r.arrived)
 	}
 	return r.sent.Sub(r.arrived)
 }
+
+// Worker is the index and the process id of the worker that had it last; the id is 0 when none had it. See Waited.
+func (r *Request) Worker() (index, pid int) { return r.index, r.pid }
 
 // Responder takes the answer to a request. Its methods are called in order and one at a time, must not block, and may
 // not keep what they are given: the bytes are good only during the call.

@@ -10,6 +10,10 @@ type Head struct {
 	BodySize int64  // bytes of the body if all of it is known, -1 if it is streamed
 	Raw      bool   // partial hijack: the app owns what follows, and its framing and Connection headers pass unchecked
 	Date     []byte // a Date value, added to final responses unless the app set one; empty = none
+
+	// RequestID is an X-Request-Id value, added unless the app set one; empty = none. AppendHead puts the one that was
+	// written in its place, which may be a part of Block.
+	RequestID []byte
 }
 
 // Framing says how to write the body that follows a head.
@@ -32,9 +36,10 @@ type headWriter struct {
 	dst     []byte
 	raw     bool
 	dated   bool
-	linked  bool  // the app wrote a Connection header of its own
-	length  int64 // the app's Content-Length; -1 = none
-	lengths int   // how many Content-Length lines the app gave, or more than one if the only one is no number
+	id      []byte // the app's X-Request-Id
+	linked  bool   // the app wrote a Connection header of its own
+	length  int64  // the app's Content-Length; -1 = none
+	lengths int    // how many Content-Length lines the app gave, or more than one if the only one is no number
 }
 
 // AppendHead appends the status line, the headers and the blank line, and tells how to write the body.
@@ -44,6 +49,11 @@ func AppendHead(dst []byte, h *Head) ([]byte, Framing) {
 	w.headers(h.Block)
 	if len(h.Date) > 0 && !w.dated && status >= 200 {
 		w.add("Date", h.Date)
+	}
+	if w.id != nil {
+		h.RequestID = w.id
+	} else if len(h.RequestID) > 0 {
+		w.add("X-Request-Id", h.RequestID)
 	}
 	if w.raw {
 		if !w.linked && status != 101 {
@@ -78,6 +88,9 @@ func (w *headWriter) headers(b block) {
 			w.Dropped += dropped
 			w.dated = w.dated || lines > 0 && EqualFold(h.name, "date")
 			w.linked = w.linked || lines > 0 && EqualFold(h.name, "connection")
+			if lines > 0 && EqualFold(h.name, "x-request-id") {
+				w.id = h.value
+			}
 		}
 	}
 }

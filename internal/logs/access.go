@@ -15,6 +15,7 @@ type Access struct {
 	Bytes    int64 // of the response body; negative is written as "-"
 	End      time.Time
 	Duration time.Duration // from the end of the request to the end of the response
+	Hijacked bool          // the app took the connection, so nobody knows what it sent
 	Details
 }
 
@@ -48,14 +49,18 @@ func AppendAccess(dst []byte, a *Access) []byte {
 	dst = append(dst, ' ')
 	dst = append(dst, a.Proto...)
 	dst = append(dst, `" `...)
-	dst = strconv.AppendInt(dst, int64(a.Status), 10)
-	dst = append(dst, ' ')
-	if a.Bytes < 0 {
-		dst = append(dst, '-')
-	} else {
+	switch {
+	case a.Hijacked: // as Puma 8 writes it
+		dst = append(dst, "HIJACKED -1 "...)
+	case a.Bytes < 0:
+		dst = strconv.AppendInt(dst, int64(a.Status), 10)
+		dst = append(dst, " - "...)
+	default:
+		dst = strconv.AppendInt(dst, int64(a.Status), 10)
+		dst = append(dst, ' ')
 		dst = strconv.AppendInt(dst, a.Bytes, 10)
+		dst = append(dst, ' ')
 	}
-	dst = append(dst, ' ')
 	dst = appendSeconds(dst, a.Duration)
 	return append(dst, '\n')
 }

@@ -12,8 +12,13 @@ func AppendAccessJSON(dst []byte, a *Access) []byte {
 	dst = appendJSONString(append(dst, `,"method":`...), a.Method)
 	dst = appendJSONString(append(dst, `,"target":`...), a.Target)
 	dst = append(append(append(dst, `,"version":"`...), a.Proto...), '"')
-	dst = strconv.AppendInt(append(dst, `,"status":`...), int64(a.Status), 10)
-	if a.Bytes >= 0 {
+	if a.Hijacked {
+		dst = append(dst, `,"hijacked":true`...)
+	}
+	if a.Status != 0 {
+		dst = strconv.AppendInt(append(dst, `,"status":`...), int64(a.Status), 10)
+	}
+	if a.Bytes >= 0 && !a.Hijacked {
 		dst = strconv.AppendInt(append(dst, `,"bytes":`...), a.Bytes, 10)
 	}
 	dst = appendMillis(append(dst, `,"duration_ms":`...), a.Duration)

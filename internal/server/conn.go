@@ -13,6 +13,7 @@ import (
 
 	"serval/internal/dispatch"
 	"serval/internal/http1"
+	"serval/internal/logs"
 	"serval/internal/wire"
 )
 
@@ -70,6 +71,8 @@ type work struct {
 	meta      meta
 	req       dispatch.Request
 	out       []byte // response heads are made here
+	noted     noted
+	access    logs.Access
 }
 
 var works = sync.Pool{New: func() any { return &work{in: make([]byte, 0, 4<<10)} }}
@@ -120,14 +123,20 @@ func (c *conn) serve() {
 // begin hands the request that has been read to the dispatcher.
 func (c *conn) begin() {
 	w := c.work
+	cfg := c.srv.config()
+	c.startResponse()
+	w.noted.take(w, cfg, c.started)
 	w.meta.remote = c.remote
+	w.meta.id = nil
+	if cfg.RequestIDs {
+		w.meta.id = w.noted.id
+	}
 	c.srv.encoder.encode(&w.req.Builder, &w.head, w.in, &w.meta)
 	method := w.head.Method.In(w.in)
 	w.req.Line = append(append(append(w.req.Line[:0], method...), ' '), w.head.Target.In(w.in)...)
 	w.req.Body = w.body.file
 	w.req.Repeatable = safe(method)
 	w.req.Responder = c
-	c.startResponse()
 	// What follows is the next request, if the client pipelines.
 	w.in = append(w.in[:0], w.in[w.bodyStart:]...)
 	c.requests.Add(1)

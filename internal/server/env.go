@@ -26,6 +26,7 @@ type encoder struct {
 	remote     wire.Key
 	host       wire.Key
 	schemes    map[string]wire.Key
+	requestID  wire.Key
 	bodyWait   wire.Key
 	length     wire.Key
 	underscore bool // headers with an underscore in their name reach the app
@@ -40,7 +41,7 @@ func newEncoder(underscore bool) *encoder {
 		query: k.Must("QUERY_STRING"), noQuery: k.Must("QUERY_STRING="),
 		protocol: [2]wire.Key{k.Must("SERVER_PROTOCOL=HTTP/1.0"), k.Must("SERVER_PROTOCOL=HTTP/1.1")},
 		name:     k.Must("SERVER_NAME"), port: k.Must("SERVER_PORT"), remote: k.Must("REMOTE_ADDR"),
-		host:     k.Must("HTTP_HOST"),
+		host: k.Must("HTTP_HOST"), requestID: k.Must("HTTP_X_REQUEST_ID"),
 		bodyWait: k.Must("serval.body_wait_ms"), length: k.Must("CONTENT_LENGTH"),
 		underscore: underscore,
 	}
@@ -60,6 +61,7 @@ type meta struct {
 	bodyWait time.Duration // from the end of the head to the end of the body
 	body     []byte        // inline
 	file     bool          // the body travels as a file
+	id       []byte        // the request's id, in place of what the client sent; nil: that stays as it is
 }
 
 // encode writes the frame of the request whose head is parsed in h and stands in buf.
@@ -88,8 +90,11 @@ func (e *encoder) encode(b *wire.Builder, h *http1.Request, buf []byte, m *meta)
 	b.Add(e.port, port)
 	b.Add(e.remote, m.remote)
 	b.Const(scheme)
-	if !e.plainFields(b, h, buf) {
-		e.mergedFields(b, h, buf)
+	if !e.plainFields(b, h, buf, m) {
+		e.mergedFields(b, h, buf, m)
+	}
+	if m.id != nil {
+		b.Add(e.requestID, m.id)
 	}
 	if m.bodySize >= 0 {
 		var number [20]byte
@@ -103,7 +108,7 @@ func (e *encoder) encode(b *wire.Builder, h *http1.Request, buf []byte, m *meta)
 
 // plainFields adds the header fields as they are. It adds nothing and returns false when some need care: two of a kind,
 // names with underscores, names never seen.
-func (e *encoder) plainFields(b *wire.Builder, h *http1.Request, buf []byte) bool {
+func (e *encoder) plainFields(b *wire.Builder, h *http1.Request, buf []byte, m *meta) bool {
 	var known [64]*wire.Spelling // enough for any browser; a head with more fields can afford the careful way
 	if len(h.Fields) > len(known) {
 		return false
@@ -121,7 +126,7 @@ func (e *encoder) plainFields(b *wire.Builder, h *http1.Request, buf []byte) boo
 	}
 	for i, f := range h.Fields {
 		switch {
-		case forFront(h, known[i].Name):
+		case forFront(h, m, known[i].Name):
 		case known[i].Key == e.host:
 			b.Add(e.host, h.Host.In(buf)) // a host in the target goes before the Host header (RFC 9112 §3.2.2)
 		default:
@@ -144,7 +149,7 @@ func (b *bits) add(k wire.Key) (added bool) {
 // mergedFields adds the header fields after merging those that become the same env key (RFC 9110 §5.2; cookies by
 // "; ", RFC 9113 §8.2.3). A name with an underscore yields to the same name with dashes, as in Puma: else a client could
 // forge what a proxy sets. Framing fields and the proxy's are never taken from such a spelling.
-func (e *encoder) mergedFields(b *wire.Builder, h *http1.Request, buf []byte) {
+func (e *encoder) mergedFields(b *wire.Builder, h *http1.Request, buf []byte, m *meta) {
 	type field struct {
 		name       string
 		value      []byte
@@ -155,7 +160,7 @@ func (e *encoder) mergedFields(b *wire.Builder, h *http1.Request, buf []byte) {
 	for _, f := range h.Fields {
 		name := string(http1.AppendEnvName(nil, f.Name(buf)))
 		underscore := bytes.IndexByte(f.Name(buf), '_') >= 0
-		if forFront(h, name) || underscore && (!e.underscore || neverMasked[name]) {
+		if forFront(h, m, name) || underscore && (!e.underscore || neverMasked[name]) {
 			continue
 		}
 		i, again := place[name]
@@ -191,9 +196,10 @@ var neverMasked = map[string]bool{
 	"HTTP_TRANSFER_ENCODING": true, "CONTENT_LENGTH": true, "HTTP_CONTENT_LENGTH": true,
 }
 
-// forFront says that the field was for the front: the body is no longer chunked when the app gets it.
-func forFront(h *http1.Request, envName string) bool {
-	return h.Chunked && envName == "HTTP_TRANSFER_ENCODING"
+// forFront says that the field was for the front: the body is no longer chunked when the app gets it, and the request may
+// have an id already.
+func forFront(h *http1.Request, m *meta, envName string) bool {
+	return h.Chunked && envName == "HTTP_TRANSFER_ENCODING" || m.id != nil && envName == "HTTP_X_REQUEST_ID"
 }
 
 // learn makes a spelling known, so that the next request with it is quick. It returns nil when there are too many.

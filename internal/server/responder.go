@@ -113,9 +113,10 @@ func (c *conn) HijackHead(status int, block, first []byte, give dispatch.Give) {
 		return
 	}
 	w := c.work
-	head := http1.Head{Status: status, Block: block, Minor: c.minor, Close: true, BodySize: -1, Raw: true, Date: *c.srv.date.Load()}
+	head := http1.Head{Status: status, Block: block, Minor: c.minor, Close: true, BodySize: -1, Raw: true, Date: *c.srv.date.Load(), RequestID: w.meta.id}
 	w.out, c.framing = http1.AppendHead(w.out[:0], &head)
 	c.began, c.status = true, status
+	w.noted.answer(head.RequestID)
 	w.out = append(w.out, first...)
 	c.write(w.out, nil)
 	c.giveAway(give)
@@ -126,6 +127,7 @@ func (c *conn) HijackHead(status int, block, first []byte, give dispatch.Give) {
 // mu is held.
 func (c *conn) giveAway(give dispatch.Give) {
 	c.give = give
+	c.hijacked = true
 	c.finished = true
 	if !c.draining {
 		c.complete()

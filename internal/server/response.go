@@ -15,6 +15,8 @@ type response struct {
 	streaming bool // it goes on until the app ends it
 	finished  bool // all of it has been given to us; what the client has not taken is in the backlog
 	broken    bool // the client does not take any more
+	short     bool // the client gets no whole response
+	hijacked  bool // the app has the connection
 	draining  bool // a goroutine writes the backlog
 	framing   http1.Framing
 	left      int64 // bytes of the body that may still come, when framing.Length says how many
@@ -66,13 +68,14 @@ func (c *conn) going() bool { return c.busy && c.began && !c.finished }
 func (c *conn) writeHead(status int, block, first []byte, size int64) {
 	head := http1.Head{
 		Status: status, Block: block, Minor: c.minor, NoBody: c.isHead,
-		Close: c.close || c.srv.draining.Load(), BodySize: size, Date: *c.srv.date.Load(),
+		Close: c.close || c.srv.draining.Load(), BodySize: size, Date: *c.srv.date.Load(), RequestID: c.work.meta.id,
 	}
 	w := c.work
 	w.out, c.framing = http1.AppendHead(w.out[:0], &head)
 	c.began = true
 	c.status = status
 	c.left = c.framing.Length
+	w.noted.answer(head.RequestID)
 	c.warnOfApp()
 	switch {
 	case c.framing.NoBody || len(first) == 0 && size < 0:
@@ -168,6 +171,7 @@ func (c *conn) finish(ok bool) {
 // cut ends the connection without ending the body. A body that is delimited by the end of the connection needs a reset,
 // or its client would take it for whole. mu is held.
 func (c *conn) cut() {
+	c.short = true
 	c.ending = leave
 	if c.began && !c.framing.Chunked && c.framing.Length < 0 && !c.framing.NoBody {
 		if tcp, ok := c.nc.(*net.TCPConn); ok {

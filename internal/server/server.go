@@ -46,9 +46,12 @@ type Config struct {
 	Underscores      bool          // headers with underscores in their names reach the app
 	LocalAddr        string        // REMOTE_ADDR of clients on a unix socket
 
-	Access func(*logs.Access) // takes finished requests, for the access log; nil: none
-	OnIdle func()
-	Log    Log
+	Access  func(*logs.Access) // takes finished requests, for the access log; nil: none
+	Details bool               // it takes logs.Details, too
+
+	RequestIDs bool // every request has an id: the client's if it is sane, else a new one; the app gets it, and the client
+	OnIdle     func()
+	Log        Log
 }
 
 // Server serves HTTP/1.1 on its listeners.

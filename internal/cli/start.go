@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"runtime"
@@ -34,13 +33,14 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 		return err
 	}
 	activation := listener.TakeActivation()
-	log := newLog(cfg, streams)
+	lines := newLogging(cfg, streams)
+	log := lines.Log
+	asked := watchSignals(ctx, log)
+	defer asked.stop()
+	defer lines.close()
 	greet(log, cfg)
 	notifier := systemd.New(os.Environ(), log)
 	defer notifier.Close()
-
-	asked := watchSignals(ctx, log)
-	defer asked.stop()
 
 	// The sockets come first: a taken port should be said before an app of a minute's boot is loaded. Clients that
 	// connect meanwhile wait in the kernel's queue.
@@ -81,8 +81,7 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 		defer pid.remove()
 	}
 
-	access := newAccessLog(cfg, streams.Out)
-	srv := server.New(serverConfig(cfg, log, access, asked), pool)
+	srv := server.New(serverConfig(cfg, lines, asked), pool)
 	for _, notice := range activation.Notices {
 		log.Warn("%s", notice)
 	}
@@ -99,7 +98,10 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	log.Line("Use Ctrl-C to stop")
 
 	op := newOperator(first, pool, srv, log, reload, notifier)
-	op.configure = func(cfg config.Config) { srv.Configure(serverConfig(cfg, log, access, asked)) }
+	op.configure = func(cfg config.Config) {
+		lines.configure(cfg)
+		srv.Configure(serverConfig(cfg, lines, asked))
+	}
 	notifier.Watch(op.pulse, op.status)
 	notifier.Ready()
 	cfg = op.serveUntilAsked(asked)
@@ -107,9 +109,6 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	log.Line("- Gracefully stopping, waiting for requests to finish")
 	stopServing(srv, pool, cfg.ShutdownTimeout, asked)
 	op.wait()
-	if access != nil {
-		access.Close()
-	}
 	log.Line("- Goodbye!")
 	return asked.outcome()
 }
@@ -125,14 +124,6 @@ func bootError(err error) error {
 	return err
 }
 
-func newLog(cfg config.Config, streams Streams) *logs.Log {
-	log := logs.New(streams.Out, streams.Err, cfg.Cluster())
-	if cfg.Silent {
-		log.Silence()
-	}
-	return log
-}
-
 func greet(log *logs.Log, cfg config.Config) {
 	log.Line("Serval starting...")
 	log.Event("Serval version: %s (%s)", Version, runtime.Version())
@@ -143,13 +134,6 @@ func greet(log *logs.Log, cfg config.Config) {
 	for _, notice := range cfg.Notices {
 		log.Warn("%s", notice)
 	}
-}
-
-func newAccessLog(cfg config.Config, out io.Writer) *logs.AccessLog {
-	if !cfg.LogRequests {
-		return nil
-	}
-	return logs.NewAccessLog(out)
 }
 
 func firstGeneration(cfg config.Config) (*generation.Generation, error) {
@@ -184,7 +168,7 @@ func poolConfig(g *generation.Generation, log *logs.Log) dispatch.Config {
 	}
 }
 
-func serverConfig(cfg config.Config, log *logs.Log, access *logs.AccessLog, asked *signals) server.Config {
+func serverConfig(cfg config.Config, lines *logging, asked *signals) server.Config {
 	sc := server.Config{
 		Limits: http1.Limits{
 			TargetBytes: cfg.MaxTarget, HeaderBytes: cfg.MaxHeader, HeaderCount: cfg.MaxHeaders, BodyBytes: cfg.MaxBody,
@@ -192,14 +176,14 @@ func serverConfig(cfg config.Config, log *logs.Log, access *logs.AccessLog, aske
 		HeaderTimeout: cfg.HeaderTimeout, BodyTimeout: cfg.BodyTimeout, MinBodyRate: cfg.MinBodyRate,
 		KeepAliveTimeout: cfg.KeepAliveTimeout, WriteTimeout: cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout,
 		MaxRequests: cfg.MaxKeepAlive, MaxConnections: cfg.MaxConnections, SpoolDir: cfg.SpoolDir,
-		Underscores: true, Log: log,
+		Underscores: true, Details: cfg.LogFormat == "json", RequestIDs: cfg.RequestID, Log: lines.Log,
 		OnIdle: func() {
-			log.Event("no request for %s (--idle-timeout)", cfg.IdleTimeout)
+			lines.Event("no request for %s (--idle-timeout)", cfg.IdleTimeout)
 			asked.end(syscall.SIGINT)
 		},
 	}
-	if access != nil {
-		sc.Access = access.Add
+	if cfg.LogRequests {
+		sc.Access = lines.access.Add
 	}
 	return sc
 }

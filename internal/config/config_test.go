@@ -25,6 +25,7 @@ func TestDefaultIsWhatTheFieldsDocument(t *testing.T) {
 		MaxHeaders:       200,
 		BootTimeout:      60 * time.Second,
 		ShutdownTimeout:  30 * time.Second,
+		LogFormat:        "text",
 	}
 	if !reflect.DeepEqual(have, want) {
 		t.Errorf("have %+v\nwant %+v", have, want)

@@ -27,13 +27,13 @@ type Formatter interface {
 type Stream struct {
 	w        io.Writer
 	complain io.Writer
-	as       Format        // of the lines that the stream has to say itself
 	wake     chan struct{} // holds one token while there is reason to flush at once
 	stop     chan struct{}
 	done     chan struct{}
 	failed   bool // it was said that w takes nothing; the goroutine's own
 
 	mu        sync.Mutex // guards what follows
+	as        Format
 	waiting   []byte
 	ends      []int  // where lines that belong together end in waiting; kept only for a formatter
 	spare     []byte // the buffer written last, to be used again
@@ -53,6 +53,13 @@ func NewStream(w, complain io.Writer, as Format) *Stream {
 	}
 	go s.run()
 	return s
+}
+
+// As has lines written in this format from now on.
+func (s *Stream) As(f Format) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.as = f
 }
 
 // FormatBy has lines go through f from now on. nil: no more.
@@ -100,8 +107,8 @@ func (s *Stream) await(written chan struct{}) {
 	}
 }
 
-// Add has line append one line, which is written with others before long.
-func (s *Stream) Add(line func(dst []byte) []byte) {
+// Add has line append one line in the stream's format. It is written with others before long.
+func (s *Stream) Add(line func(dst []byte, as Format) []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || len(s.waiting) >= maxWaiting {
@@ -109,7 +116,7 @@ func (s *Stream) Add(line func(dst []byte) []byte) {
 		return
 	}
 	before := len(s.waiting)
-	s.waiting = line(s.waiting)
+	s.waiting = line(s.waiting, s.as)
 	s.mark()
 	if before == 0 || before < flushSize && len(s.waiting) >= flushSize {
 		s.signal()
@@ -235,7 +242,10 @@ func (s *Stream) write(out []byte) {
 
 // note appends a line of the stream's own.
 func (s *Stream) note(dst []byte, mark, text string, fields Fields) []byte {
-	if s.as == JSON {
+	s.mu.Lock()
+	as := s.as
+	s.mu.Unlock()
+	if as == JSON {
 		return appendEvent(dst, time.Now(), mark, text, fields)
 	}
 	return append(dst, mark+text+"\n"...)

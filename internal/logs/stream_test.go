@@ -15,7 +15,7 @@ func TestALoneLineIsWrittenAfterTheFlushInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &recorder{}
 		s := NewStream(w, nil, Text)
-		l := NewAccessLog(s, Text)
+		l := NewAccessLog(s)
 		time.Sleep(time.Hour) // nothing to do for long does no harm
 		want := ""
 		for range 2 {
@@ -39,7 +39,7 @@ func TestManyLinesAreWrittenAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &recorder{}
 		s := NewStream(w, nil, Text)
-		l := NewAccessLog(s, Text)
+		l := NewAccessLog(s)
 		start := time.Now()
 		for w.String() == "" {
 			l.Add(example())
@@ -56,7 +56,7 @@ func TestClosingWritesWhatIsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &recorder{}
 		s := NewStream(w, nil, Text)
-		l := NewAccessLog(s, Text)
+		l := NewAccessLog(s)
 		l.Add(example())
 		start := time.Now()
 		s.Close()
@@ -83,7 +83,7 @@ func TestALogNobodyReadsDropsLinesAndSaysHowMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{open: make(chan struct{})}
 		s := NewStream(g, nil, Text)
-		l := NewAccessLog(s, Text)
+		l := NewAccessLog(s)
 		line := len(plainAccess(example()))
 		const more = 1000
 		added := 2*maxWaiting/line + more // one buffer is being written, the other fills
@@ -126,7 +126,7 @@ func atoi(t *testing.T, digits string) (n int) {
 func TestLinesOfManyGoroutinesStayWhole(t *testing.T) {
 	w := &recorder{}
 	s := NewStream(w, nil, Text)
-	l := NewAccessLog(s, Text)
+	l := NewAccessLog(s)
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
@@ -146,7 +146,7 @@ func TestAWrittenLineTakesTheOthersAlongAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &recorder{}
 		s := NewStream(w, nil, Text)
-		NewAccessLog(s, Text).Add(example())
+		NewAccessLog(s).Add(example())
 		start := time.Now()
 		io.WriteString(s, "an event\n")
 		if want := plainAccess(example()) + "an event\n"; w.String() != want || time.Since(start) != 0 {
@@ -262,7 +262,7 @@ func TestLinesGoThroughTheFormatterOneByOne(t *testing.T) {
 	s := NewStream(w, nil, Text)
 	io.WriteString(s, "early\n")
 	s.FormatBy(f)
-	access := NewAccessLog(s, Text)
+	access := NewAccessLog(s)
 	access.Add(example())
 	access.Add(example())
 	io.WriteString(s, "two\nlines\n")
@@ -288,7 +288,8 @@ func TestAddingALineAllocatesNothing(t *testing.T) {
 	s := NewStream(io.Discard, nil, Text)
 	defer s.Close()
 	for _, format := range []Format{Text, JSON} {
-		l, a := NewAccessLog(s, format), fullExample()
+		s.As(format)
+		l, a := NewAccessLog(s), fullExample()
 		for range 1000 {
 			l.Add(a)
 		}
@@ -303,7 +304,8 @@ func BenchmarkAdd(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			s := NewStream(io.Discard, nil, format)
 			defer s.Close()
-			l, a := NewAccessLog(s, format), fullExample()
+			s.As(format)
+			l, a := NewAccessLog(s), fullExample()
 			b.ReportAllocs()
 			for b.Loop() {
 				l.Add(a)

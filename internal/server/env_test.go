@@ -113,10 +113,10 @@ func FuzzFields(f *testing.F) {
 		var quick, careful wire.Builder
 		quick.Start()
 		careful.Start()
-		if !e.plainFields(&quick, &h, []byte(head)) {
+		if !e.plainFields(&quick, &h, []byte(head), &meta{}) {
 			return
 		}
-		e.mergedFields(&careful, &h, []byte(head))
+		e.mergedFields(&careful, &h, []byte(head), &meta{})
 		quick.Finish(e.keys, nil, false)
 		careful.Finish(e.keys, nil, false)
 		if string(quick.Frame) != string(careful.Frame) {

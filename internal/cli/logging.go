@@ -1,0 +1,40 @@
+package cli
+
+import (
+	"serval/internal/config"
+	"serval/internal/logs"
+)
+
+// logging is where the front's lines go: events and requests, on streams that never stop the server.
+type logging struct {
+	*logs.Log
+	access   *logs.AccessLog
+	out, err *logs.Stream
+}
+
+func newLogging(cfg config.Config, streams Streams) *logging {
+	l := &logging{}
+	l.err = logs.NewStream(streams.Err, nil, logs.Text)
+	l.out = logs.NewStream(streams.Out, l.err, logs.Text)
+	l.Log = logs.New(l.out, l.err, cfg.Cluster())
+	l.access = logs.NewAccessLog(l.out)
+	l.configure(cfg)
+	if cfg.Silent {
+		l.Silence()
+	}
+	return l
+}
+
+// configure has lines written as cfg says from now on.
+func (l *logging) configure(cfg config.Config) {
+	format := logs.ParseFormat(cfg.LogFormat)
+	l.As(format)
+	l.out.As(format)
+	l.err.As(format)
+}
+
+// close writes what is left.
+func (l *logging) close() {
+	l.out.Close()
+	l.err.Close()
+}

@@ -37,6 +37,12 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	log := lines.Log
 	asked := watchSignals(ctx, log)
 	defer asked.stop()
+
+	reaper, err := worker.NewReaper()
+	if err != nil {
+		return err
+	}
+	defer reaper.Stop()
 	defer lines.close()
 	greet(log, cfg)
 	notifier := systemd.New(os.Environ(), log)

@@ -11,6 +11,7 @@ import (
 	"serval/internal/config"
 	"serval/internal/dispatch"
 	"serval/internal/generation"
+	"serval/internal/listener"
 	"serval/internal/logs"
 	"serval/internal/server"
 	"serval/internal/systemd"
@@ -27,16 +28,40 @@ type operator struct {
 	reload    reloader
 	configure func(config.Config) // gives a server's settings to it
 
-	changing sync.Mutex // held while something changes: one thing at a time
-	current  atomic.Pointer[generation.Generation]
-	failure  atomic.Pointer[string] // of the last restart, for the status
-	running  sync.WaitGroup
+	changing  sync.Mutex           // held while something changes: one thing at a time
+	listeners []*listener.Listener // guarded by changing
+	current   atomic.Pointer[generation.Generation]
+	failure   atomic.Pointer[string] // of the last restart, for the status
+	running   sync.WaitGroup
 }
 
 func newOperator(first *generation.Generation, pool *dispatch.Pool, srv *server.Server, log *logs.Log, reload reloader, notifier *systemd.Notifier) *operator {
 	o := &operator{pool: pool, server: srv, log: log, reload: reload, systemd: notifier}
 	o.current.Store(first)
 	return o
+}
+
+// listen has the server accept from listeners that were opened.
+func (o *operator) listen(opened []*listener.Listener) {
+	o.listeners = append(o.listeners, opened...)
+	for _, l := range opened {
+		if l.Notice != "" {
+			o.log.Warn("%s", l.Notice)
+		}
+		if l.Activated != "" {
+			o.log.Event("Activated %s by systemd (%s)", l.Name, l.Activated)
+		}
+		o.log.Event("Listening on %s", l.URL)
+		o.server.Serve(l)
+	}
+}
+
+func rebind(open []*listener.Listener, cfg config.Config) (serving, opened, surplus []*listener.Listener, err error) {
+	binds, err := listener.ParseAll(cfg.Directory, cfg.Binds)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return listener.Rebind(open, binds)
 }
 
 // serveUntilAsked carries out wishes until the server is to stop, and returns the configuration that holds then.
@@ -103,10 +128,21 @@ func (o *operator) Hot(report func(dispatch.Progress)) error {
 		if err != nil {
 			return nil, err
 		}
+		serving, opened, surplus, err := rebind(o.listeners, cfg)
+		if err != nil {
+			return nil, err
+		}
 		if err := o.pool.Hot(poolConfig(next, o.log), report); err != nil {
+			listener.CloseAll(opened)
 			return nil, err
 		}
 		o.configure(cfg)
+		o.listen(opened)
+		o.listeners = serving
+		for _, l := range surplus {
+			o.log.Event("Not listening on %s any more", l.URL)
+			o.server.Leave(l)
+		}
 		return next, nil
 	})
 }

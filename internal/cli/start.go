@@ -54,7 +54,7 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	if err != nil {
 		return err
 	}
-	defer listener.CloseAll(listeners)
+	defer func() { listener.CloseAll(listeners) }()
 
 	first, err := firstGeneration(cfg)
 	if err != nil {
@@ -91,23 +91,14 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	for _, notice := range activation.Notices {
 		log.Warn("%s", notice)
 	}
-	for _, l := range listeners {
-		if l.Notice != "" {
-			log.Warn("%s", l.Notice)
-		}
-		if l.Activated != "" {
-			log.Event("Activated %s by systemd (%s)", l.Name, l.Activated)
-		}
-		log.Event("Listening on %s", l.URL)
-		srv.Serve(l)
-	}
-	log.Line("Use Ctrl-C to stop")
-
 	op := newOperator(first, pool, srv, log, reload, notifier)
 	op.configure = func(cfg config.Config) {
 		lines.configure(cfg)
 		srv.Configure(serverConfig(cfg, lines, asked))
 	}
+	op.listen(listeners)
+	log.Line("Use Ctrl-C to stop")
+
 	notifier.Watch(op.pulse, op.status)
 	notifier.Ready()
 	cfg = op.serveUntilAsked(asked)
@@ -115,6 +106,7 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	log.Line("- Gracefully stopping, waiting for requests to finish")
 	stopServing(srv, pool, cfg.ShutdownTimeout, asked)
 	op.wait()
+	listeners = op.listeners
 	log.Line("- Goodbye!")
 	return asked.outcome()
 }

@@ -182,3 +182,14 @@ func (b *Bind) checkLength() error {
 	}
 	return nil
 }
+
+// key tells binds apart: two with the same key cannot be open at the same time.
+func (b *Bind) key() string {
+	switch {
+	case b.Network == "tcp":
+		return "tcp://" + net.JoinHostPort(b.Host, strconv.Itoa(b.Port))
+	case b.Abstract != "":
+		return "unix://@" + b.Abstract
+	}
+	return "unix://" + b.Path
+}

@@ -29,6 +29,7 @@ type Listener struct {
 	// its file, and a restart leaves it open even if no bind names it.
 	Activated string
 
+	bind  string      // the key of the bind it is for
 	file  *socketFile // the unix path we made, or nil
 	close func() error
 }
@@ -72,15 +73,21 @@ func (l *Listener) File() (*os.File, error) {
 	return l.Listener.(interface{ File() (*os.File, error) }).File()
 }
 
-func listen(b *Bind, all []Bind) ([]*Listener, error) {
+func listen(b *Bind, all []Bind) (open []*Listener, err error) {
 	if b.Network == "unix" {
-		l, err := listenUnix(b)
-		if err != nil {
-			return nil, err
-		}
-		return []*Listener{l}, nil
+		var l *Listener
+		l, err = listenUnix(b)
+		open = []*Listener{l}
+	} else {
+		open, err = listenTCP(b, all)
 	}
-	return listenTCP(b, all)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range open {
+		l.bind = b.key()
+	}
+	return open, nil
 }
 
 // wrap makes a Listener of a socket that is listening, and takes the socket over.

@@ -113,6 +113,28 @@ func (s *Server) Serve(l net.Listener) {
 	s.running.Go(func() { s.accept(l) })
 }
 
+// Leave stops accepting from l and closes it. Connections that wait to be accepted are accepted first; those there are
+// stay. It returns at once.
+func (s *Server) Leave(l net.Listener) {
+	s.mu.Lock()
+	s.listeners = slices.DeleteFunc(s.listeners, func(other net.Listener) bool { return other == l })
+	s.mu.Unlock()
+	interrupt(l)
+}
+
+func (s *Server) listens(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Contains(s.listeners, l)
+}
+
+// interrupt ends an Accept that waits.
+func interrupt(l net.Listener) {
+	if d, ok := l.(deadliner); !ok || d.SetDeadline(time.Unix(1, 0)) != nil {
+		l.Close()
+	}
+}
+
 func (s *Server) accept(l net.Listener) {
 	pause := time.Millisecond
 	for {
@@ -122,7 +144,7 @@ func (s *Server) accept(l net.Listener) {
 			s.start(nc)
 			continue
 		}
-		if s.draining.Load() || errors.Is(err, net.ErrClosed) {
+		if s.draining.Load() || errors.Is(err, net.ErrClosed) || !s.listens(l) {
 			s.acceptLast(l)
 			return
 		}
@@ -213,9 +235,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 	s.listeners = nil
 	s.mu.Unlock()
 	for _, l := range listeners {
-		if d, ok := l.(deadliner); !ok || d.SetDeadline(time.Unix(1, 0)) != nil {
-			l.Close()
-		}
+		interrupt(l)
 	}
 	for _, c := range s.connected() {
 		c.hurry()

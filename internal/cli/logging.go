@@ -1,8 +1,13 @@
 package cli
 
 import (
+	"os"
+
+	"golang.org/x/sys/unix"
+
 	"serval/internal/config"
 	"serval/internal/logs"
+	"serval/internal/systemd"
 )
 
 // logging is where the front's lines go: events and requests, on streams that never stop the server.
@@ -31,6 +36,9 @@ func (l *logging) configure(cfg config.Config) {
 	l.As(format)
 	l.out.As(format)
 	l.err.As(format)
+	if !cfg.LogFormatter && !cfg.CustomLogger { // these write lines as they want them
+		l.ToJournal(systemd.Journal(unix.Stdout, os.Environ()), systemd.Journal(unix.Stderr, os.Environ()))
+	}
 }
 
 // close writes what is left.

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -60,6 +61,10 @@ func rebind(open []*listener.Listener, cfg config.Config) (serving, opened, surp
 	binds, err := listener.ParseAll(cfg.Directory, cfg.Binds)
 	if err != nil {
 		return nil, nil, nil, err
+	}
+	activated := func(l *listener.Listener) bool { return l.Activated != "" }
+	if cfg.ActivatedSockets == "only" && slices.ContainsFunc(open, activated) {
+		binds = nil
 	}
 	return listener.Rebind(open, binds)
 }

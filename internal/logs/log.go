@@ -37,6 +37,8 @@ type Log struct {
 	err    io.Writer
 	prefix string
 	format Format
+
+	outJournal, errJournal bool // the stream goes to the journal
 }
 
 // Fields are what a tool should not have to read out of a line's text. They are part of JSON lines only.
@@ -65,6 +67,14 @@ func (l *Log) As(f Format) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.format = f
+}
+
+// ToJournal says which of the two streams go to systemd's journal: each of their lines begins with its priority from now
+// on, which the journal takes off and files the line by (sd-daemon(3)).
+func (l *Log) ToJournal(out, err bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.outJournal, l.errJournal = out, err
 }
 
 // Silence discards all further lines except errors.
@@ -101,10 +111,23 @@ func (l *Log) write(to *io.Writer, mark, format string, args []any) {
 	switch {
 	case *to == nil:
 	case l.format == JSON:
-		(*to).Write(appendEvent(nil, time.Now(), mark, text, fields)) //nolint:errcheck // there is no other place to say it
+		(*to).Write(appendEvent([]byte(l.priority(to, mark)), time.Now(), mark, text, fields)) //nolint:errcheck // there is no other place to say it
 	default:
-		io.WriteString(*to, l.lines(mark+text)) //nolint:errcheck // as above
+		io.WriteString(*to, l.lines(l.priority(to, mark), mark+text)) //nolint:errcheck // as above
 	}
+}
+
+// priority is what a line for the journal begins with, and nothing for others. mu is held.
+func (l *Log) priority(to *io.Writer, mark string) string {
+	switch {
+	case to == &l.out && !l.outJournal, to == &l.err && !l.errJournal:
+		return ""
+	case mark == "ERROR: ":
+		return "<3>"
+	case mark == "! ":
+		return "<4>"
+	}
+	return "<6>"
 }
 
 // cutFields takes the fields off the end of the arguments.
@@ -117,10 +140,11 @@ func cutFields(args []any) (Fields, []any) {
 	return Fields{}, args
 }
 
-// lines puts the prefix before every line of the text, so that a backtrace can be told from its neighbours.
-func (l *Log) lines(text string) string {
-	if l.prefix != "" {
-		text = l.prefix + strings.ReplaceAll(text, "\n", "\n"+l.prefix)
+// lines puts the priority and the prefix before every line of the text, so that a backtrace can be told from its
+// neighbours and stays with its error in the journal.
+func (l *Log) lines(priority, text string) string {
+	if start := priority + l.prefix; start != "" {
+		text = start + strings.ReplaceAll(text, "\n", "\n"+start)
 	}
 	return text + "\n"
 }

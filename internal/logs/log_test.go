@@ -46,6 +46,32 @@ func TestAClusterPutsItsProcessIDBeforeEveryLine(t *testing.T) {
 	}
 }
 
+func TestLinesForTheJournalBeginWithTheirPriority(t *testing.T) {
+	var out, errs bytes.Buffer
+	l := New(&out, &errs, true)
+	l.ToJournal(true, true)
+	l.Event("one")
+	l.Warn("two")
+	l.Error("three\nfour")
+	pid := fmt.Sprintf("[%d] ", os.Getpid())
+	if want := "<6>" + pid + "* one\n<4>" + pid + "! two\n"; out.String() != want {
+		t.Errorf("have %q\nwant %q", out.String(), want)
+	}
+	if want := "<3>" + pid + "ERROR: three\n<3>" + pid + "four\n"; errs.String() != want {
+		t.Errorf("have %q\nwant %q", errs.String(), want)
+	}
+
+	out.Reset()
+	errs.Reset()
+	l.As(JSON)
+	l.ToJournal(false, true) // standard output was redirected to a file
+	l.Warn("two")
+	l.Error("three")
+	if !strings.HasPrefix(out.String(), "{") || !strings.HasPrefix(errs.String(), "<3>{") {
+		t.Errorf("have %q and %q", out.String(), errs.String())
+	}
+}
+
 func TestASilencedLogStillHasErrors(t *testing.T) {
 	var out, errs bytes.Buffer
 	l := New(&out, &errs, false)

@@ -21,7 +21,7 @@ func newLogging(cfg config.Config, streams Streams) *logging {
 	l := &logging{}
 	l.err = logs.NewStream(streams.Err, nil, logs.Text)
 	l.out = logs.NewStream(streams.Out, l.err, logs.Text)
-	l.Log = logs.New(l.out, l.err, cfg.Cluster())
+	l.Log = logs.New(l.out, l.err, cfg.Cluster() && !cfg.LogFormatter) // as Puma: whoever formats puts the process id where he likes
 	l.access = logs.NewAccessLog(l.out)
 	l.configure(cfg)
 	if cfg.Silent {
@@ -39,6 +39,15 @@ func (l *logging) configure(cfg config.Config) {
 	if !cfg.LogFormatter && !cfg.CustomLogger { // these write lines as they want them
 		l.ToJournal(systemd.Journal(unix.Stdout, os.Environ()), systemd.Journal(unix.Stderr, os.Environ()))
 	}
+}
+
+// formatBy has lines go through Ruby if the configuration has something there for them; errors go straight out, since it may be
+// Ruby that is out of order. nil: no more.
+func (l *logging) formatBy(cfg config.Config, f logs.Formatter) {
+	if !cfg.LogFormatter && !cfg.CustomLogger {
+		f = nil
+	}
+	l.out.FormatBy(f)
 }
 
 // close writes what is left.

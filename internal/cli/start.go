@@ -77,6 +77,7 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 		}
 		return bootError(err)
 	}
+	lines.formatBy(cfg, pool)
 
 	if cfg.Pidfile != "" {
 		pid, err := writePidfile(cfg.Pidfile)
@@ -94,6 +95,7 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	op := newOperator(first, pool, srv, log, reload, notifier)
 	op.configure = func(cfg config.Config) {
 		lines.configure(cfg)
+		lines.formatBy(cfg, pool)
 		srv.Configure(serverConfig(cfg, lines, asked))
 	}
 	op.listen(listeners)
@@ -104,7 +106,7 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	cfg = op.serveUntilAsked(asked)
 	notifier.Stopping("stopping: waiting for requests to finish", cfg.ShutdownTimeout+lastSteps)
 	log.Line("- Gracefully stopping, waiting for requests to finish")
-	stopServing(srv, pool, cfg.ShutdownTimeout, asked)
+	stopServing(srv, pool, cfg.ShutdownTimeout, asked, func() { lines.formatBy(cfg, nil) })
 	op.wait()
 	listeners = op.listeners
 	log.Line("- Goodbye!")
@@ -186,8 +188,8 @@ func serverConfig(cfg config.Config, lines *logging, asked *signals) server.Conf
 	return sc
 }
 
-// stopServing lets clients finish, then workers; one deadline for both. A second signal ends the patience.
-func stopServing(srv *server.Server, pool *dispatch.Pool, patience time.Duration, asked *signals) {
+// stopServing lets clients finish, then workers; one deadline for both. In between it calls served. A second signal ends the patience.
+func stopServing(srv *server.Server, pool *dispatch.Pool, patience time.Duration, asked *signals, served func()) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	go func() {
@@ -199,6 +201,7 @@ func stopServing(srv *server.Server, pool *dispatch.Pool, patience time.Duration
 	}()
 	pool.Settle()
 	srv.Shutdown(ctx)
+	served()
 	pool.Shutdown(ctx)
 }
 

@@ -23,6 +23,7 @@ func (g *Generation) settings(dir string, index int) []string {
 		"tag=" + cfg.Tag,
 		"include=" + strings.Join(cfg.Include, ":"),
 		"version=" + g.version,
+		"log_format=" + cfg.LogFormat,
 		"debug_pages=" + flag(cfg.Environment == "development" || cfg.Environment == "test"),
 	}
 	if cfg.RedirectStdout != "" {

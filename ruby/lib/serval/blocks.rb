@@ -1,5 +1,8 @@
 # frozen_string_literal: true
 
+require_relative "failure"
+require_relative "log"
+
 module Serval
   # What the configuration files hold for this process: blocks to run, and objects to use. Without files it holds nothing.
   class Blocks
@@ -15,6 +18,7 @@ module Serval
 
     def initialize(configuration)
       @configuration = configuration
+      Log.formatter = configuration&.log_formatter
     end
 
     # Runs the blocks of +name+ in their order; what one raises goes to the log.
@@ -35,13 +39,16 @@ module Serval
       @configuration&.lowlevel_error_handler
     end
 
-    # Gives a line of the log to the app's logger.
+    # Gives a line of the log to the app's logger, without its newline, as Puma does. What that fails on goes to standard
+    # output as it is: no line gets lost.
     def log(line)
-      return unless @configuration
+      text = Log.formatted(Failure.utf8(line).chomp)
+      logger = @configuration&.custom_logger
+      return logger.write(text) if logger
 
-      formatter, logger = @configuration.log_formatter, @configuration.custom_logger
-      line = formatter.call(line) if formatter
-      logger ? logger.write(line) : $stdout.write("#{line.chomp}\n")
+      $stdout.write("#{text}\n")
+    rescue StandardError
+      $stdout.write(line)
     end
 
     # Lets plugins begin. launcher: what they know as Puma's.

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "failure"
+require_relative "log"
 require_relative "blocks"
 
 module Serval
@@ -32,6 +33,7 @@ module Serval
     def prepare(settings)
       $stdout.sync = $stderr.sync = true
       Process.setproctitle(settings.title)
+      Log.set_up(settings)
       # Handlers and not "IGNORE", which the processes an app starts would inherit. A Ctrl-C reaches every process
       # of the terminal; when to stop is the front's to say.
       %w[INT USR1 USR2].each { |name| trap(name) {} }
@@ -48,7 +50,7 @@ module Serval
         stream.sync = true
       end
     rescue SystemCallError => e
-      warn "ERROR: worker cannot reopen its logs: #{e.message}"
+      Log.error("cannot reopen the logs: #{e.message}")
     end
 
     # Makes the bundle's gems available and returns the configuration's Blocks.

@@ -18,13 +18,20 @@ module Serval
     end
 
     def listen
-      thread = Thread.new do
-        receive while true
+      @thread = Thread.new do
+        loop { break unless receive }
       rescue Exception => e # rubocop:disable Lint/RescueException -- a worker that hears nothing is of no use
         Log.error(Failure.describe(e))
         exit!(1)
       end
-      thread.name = "serval control"
+      @thread.name = "serval control"
+    end
+
+    # Handles what came before the end, lines of the log most likely, and then hears no more.
+    def take_leave
+      @leaving = true
+      @socket.shutdown(Socket::SHUT_RD) # what is there can still be read, and then comes an end of file
+      @thread.join
     end
 
     def ready(facts)
@@ -52,14 +59,19 @@ module Serval
 
     def receive
       packet, _, _, *ancillary = @socket.recvmsg(PACKET, 0, RIGHTS, scm_rights: true)
-      # The front is gone, nobody is there to answer to.
-      exit!(1) if packet.nil? || packet.empty?
+      return leave if packet.nil? || packet.empty?
 
       type, id, text = packet.unpack("aNa*")
       io = ancillary.map { |data| data.unix_rights }.compact.flatten.first
       handle(type, id, text, io)
+      true
     rescue Errno::ECONNRESET
-      exit!(1)
+      leave
+    end
+
+    # The front is gone, nobody is there to answer to.
+    def leave
+      exit!(1) unless @leaving
     end
 
     def handle(type, id, text, io)

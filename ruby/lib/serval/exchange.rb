@@ -156,7 +156,13 @@ module Serval
 
     def log(error)
       headline, rest = Failure.describe(error).split("\n", 2)
-      Log.error(["#{headline} (#{title})", rest].compact.join("\n"))
+      Log.error(["#{headline} (#{title})", rest].compact.join("\n"), log_fields(error))
+    end
+
+    def log_fields(error)
+      fields = { "event" => "exception", "error" => error.class.to_s, "method" => @env["REQUEST_METHOD"], "path" => @env["PATH_INFO"] }
+      id = @env["HTTP_X_REQUEST_ID"]
+      id ? fields.merge("request_id" => id) : fields
     end
 
     def receive_body

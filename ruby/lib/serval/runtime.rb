@@ -16,6 +16,7 @@ require_relative "crew"
 require_relative "backtraces"
 require_relative "error_page"
 require_relative "report"
+require_relative "log_relay"
 require_relative "offspring"
 
 module Serval
@@ -37,6 +38,7 @@ module Serval
       @responder = Responder.new(@requests, rack: Rack.release)
       @error_page = ErrorPage.new(details: settings.debug_pages?, handler: blocks.lowlevel_error_handler)
       @errands = Queue.new
+      @log_relay = LogRelay.new(blocks)
     end
 
     def run
@@ -46,6 +48,8 @@ module Serval
       @control.ready(facts)
       wait_for_the_end
       @blocks.run(:before_worker_shutdown, @settings.index) if @settings.cluster?
+      @control.take_leave
+      @log_relay.finish
       exit
     ensure
       @crew.dismiss
@@ -62,7 +66,7 @@ module Serval
     end
 
     def log(line)
-      @blocks.log(line)
+      @log_relay.take(line)
     end
 
     def run_hook(name, *args)

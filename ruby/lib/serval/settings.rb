@@ -98,6 +98,15 @@ module Serval
       @values["debug_pages"] == "1"
     end
 
+    # Whether lines of the log are objects.
+    def json_log?
+      @values["log_format"] == "json"
+    end
+
+    def mold?
+      @role == "mold"
+    end
+
     def title
       role = @role || "worker #{index}"
       tag.empty? ? "serval: #{role}" : "serval: #{role} [#{tag}]"

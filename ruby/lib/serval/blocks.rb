@@ -12,7 +12,7 @@ module Serval
     def self.load(files, environment:)
       return new(nil) if files.empty?
 
-      require_relative "configuration"
+      require_relative "configuration" unless defined?(Configuration)
       new(Configuration.load(files, environment: environment))
     end
 
@@ -24,6 +24,7 @@ module Serval
     # Runs the blocks of +name+ in their order; what one raises goes to the log.
     def run(name, *args)
       @configuration&.hooks&.run(name, *args)
+      nil
     end
 
     def any?(name)

@@ -72,7 +72,7 @@ module Serval
     def last_flags
       @closes = @body.respond_to?(:close)
       @busy = !hooks("rack.after_reply").empty? || !hooks("rack.response_finished").empty? ||
-              (@closes && @runtime.closings.wary?)
+              (@closes && @runtime.closings.wary?) || @runtime.rest?
       @answered = true
       @busy ? Wire::BUSY : 0
     end
@@ -119,6 +119,7 @@ module Serval
       attempt { @runtime.closings.close(@body) if @body.respond_to?(:close) }
       attempt { @input&.close }
       run_hooks
+      attempt { @runtime.out_of_band.run } if @busy && @runtime.rest?
     ensure
       @runtime.requests.write(Wire.frame(Wire::FREE, @id)) if @busy
     end

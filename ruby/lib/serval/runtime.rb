@@ -18,11 +18,12 @@ require_relative "error_page"
 require_relative "report"
 require_relative "log_relay"
 require_relative "offspring"
+require_relative "out_of_band"
 
 module Serval
   # A worker with its app loaded: puts the parts together and runs until the front closes `requests`.
   class Runtime
-    attr_reader :app, :requests, :responder, :deliveries, :closings, :error_page
+    attr_reader :app, :requests, :responder, :deliveries, :closings, :error_page, :out_of_band
 
     def initialize(settings, app, blocks)
       @settings = settings
@@ -37,6 +38,7 @@ module Serval
       @env = Env.new(settings, rack: Rack.release)
       @responder = Responder.new(@requests, rack: Rack.release)
       @error_page = ErrorPage.new(details: settings.debug_pages?, handler: blocks.lowlevel_error_handler)
+      @out_of_band = OutOfBand.new(blocks, collect: settings.out_of_band_gc?)
       @errands = Queue.new
       @log_relay = LogRelay.new(blocks)
     end
@@ -53,6 +55,11 @@ module Serval
       exit
     ensure
       @crew.dismiss
+    end
+
+    # Whether the request that asks is the only one, and there is something to do while no other runs.
+    def rest?
+      @out_of_band.due? && @crew.running.size == 1
     end
 
     # --- what the front asks ---

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"serval/internal/logs"
 	"serval/internal/server"
 	"serval/internal/systemd"
+	"serval/internal/worker"
 )
 
 // operator carries out what a running server is asked for, by signals and by the control server: restarts, more or fewer
@@ -26,6 +28,7 @@ type operator struct {
 	log    *logs.Log
 
 	systemd   *systemd.Notifier
+	asked     *signals
 	reload    reloader
 	configure func(config.Config) // gives a server's settings to it
 
@@ -36,8 +39,8 @@ type operator struct {
 	running   sync.WaitGroup
 }
 
-func newOperator(first *generation.Generation, pool *dispatch.Pool, srv *server.Server, log *logs.Log, reload reloader, notifier *systemd.Notifier) *operator {
-	o := &operator{pool: pool, server: srv, log: log, reload: reload, systemd: notifier}
+func newOperator(first *generation.Generation, pool *dispatch.Pool, srv *server.Server, log *logs.Log, asked *signals, reload reloader, notifier *systemd.Notifier) *operator {
+	o := &operator{pool: pool, server: srv, log: log, asked: asked, reload: reload, systemd: notifier}
 	o.current.Store(first)
 	return o
 }
@@ -70,29 +73,54 @@ func rebind(open []*listener.Listener, cfg config.Config) (serving, opened, surp
 }
 
 // serveUntilAsked carries out wishes until the server is to stop, and returns the configuration that holds then.
-func (o *operator) serveUntilAsked(asked *signals) config.Config {
+func (o *operator) serveUntilAsked() config.Config {
 	o.running.Go(func() {
 		for {
 			select {
-			case sig := <-asked.wishes:
+			case sig := <-o.asked.wishes:
 				o.grant(sig)
-			case <-asked.ended:
+			case <-o.asked.ended:
 				return
 			}
 		}
 	})
 	for {
 		select {
-		case <-asked.ended:
+		case <-o.asked.ended:
 			return o.config()
-		case <-asked.reopen:
+		case <-o.asked.reopen:
 			o.Reopen()
 		}
 	}
 }
 
-// wait returns when nothing is under way any more.
-func (o *operator) wait() { o.running.Wait() }
+// stop lets clients finish, then workers; one deadline for both. In between it calls served. A second signal ends the
+// patience.
+func (o *operator) stop(patience time.Duration, served func()) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	go func() {
+		select {
+		case <-o.asked.again:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	o.pool.Settle()
+	o.server.Shutdown(ctx)
+	served()
+	last := o.current.Load()
+	if !last.Config.Cluster() {
+		o.hook(last, "after_stopped") // while there is a process for it
+	}
+	o.pool.Shutdown(ctx)
+	o.running.Wait()
+	last = o.current.Load()
+	if last.Config.Cluster() {
+		o.hook(last, "after_stopped")
+	}
+	last.Retire()
+}
 
 // grant does what a signal asks for. What goes wrong is in the log already.
 func (o *operator) grant(sig syscall.Signal) {
@@ -101,6 +129,8 @@ func (o *operator) grant(sig syscall.Signal) {
 		o.Phased(nil) //nolint:errcheck // logged
 	case syscall.SIGUSR2:
 		o.Hot(nil) //nolint:errcheck // logged
+	case syscall.SIGURG:
+		o.Refork(nil) //nolint:errcheck // logged
 	case syscall.SIGTTIN:
 		o.Scale(1) //nolint:errcheck // logged
 	case syscall.SIGTTOU:
@@ -115,31 +145,74 @@ func (o *operator) config() config.Config { return o.current.Load().Config }
 func (o *operator) Phased(report func(dispatch.Progress)) error {
 	return o.restart("phased restart", report, func(report func(dispatch.Progress)) (*generation.Generation, error) {
 		next, err := o.current.Load().Next()
-		if err != nil {
-			return nil, err
+		if err == nil {
+			err = next.Boot(o.asked.ended)
 		}
-		return next, o.pool.Phased(poolConfig(next, o.log), report)
+		if err == nil {
+			err = o.pool.Phased(o.poolConfig(next), report)
+		}
+		return next, err
 	})
+}
+
+// Refork replaces the workers one after the other by ones that are forked from a warm worker: same code and environment,
+// and what its requests have loaded and cached is shared.
+func (o *operator) Refork(report func(dispatch.Progress)) error {
+	return o.restart("refork", report, func(report func(dispatch.Progress)) (*generation.Generation, error) {
+		now := o.current.Load()
+		if !now.Forked() {
+			return nil, errors.New("workers are forked from one another only with preload_app! or fork_worker: set one of them, then restart")
+		}
+		warm := warmest(o.pool.Stats().Workers)
+		if warm == nil {
+			return nil, errors.New("no worker serves that a mold could be made of")
+		}
+		next, err := now.Refork(warm)
+		if err == nil {
+			err = o.pool.Phased(o.poolConfig(next), report)
+		}
+		if err == nil {
+			o.hook(next, "after_refork")
+		}
+		return next, err
+	})
+}
+
+// warmest is the worker that has served most requests.
+func warmest(workers []dispatch.WorkerStats) *worker.Worker {
+	var best *dispatch.WorkerStats
+	for i := range workers {
+		if w := &workers[i]; w.State == "serving" && (best == nil || w.Requests > best.Requests) {
+			best = w
+		}
+	}
+	if best == nil {
+		return nil
+	}
+	return best.Worker
 }
 
 // Hot replaces all workers at once, when the new ones are ready, and takes over a changed configuration.
 func (o *operator) Hot(report func(dispatch.Progress)) error {
-	return o.restart("hot restart", report, func(report func(dispatch.Progress)) (*generation.Generation, error) {
+	return o.restart("hot restart", report, func(report func(dispatch.Progress)) (next *generation.Generation, err error) {
 		cfg, err := o.reload()
 		if err != nil {
 			return nil, err
 		}
-		next, err := o.current.Load().With(cfg)
-		if err != nil {
+		if next, err = o.current.Load().With(cfg); err != nil {
 			return nil, err
 		}
 		serving, opened, surplus, err := rebind(o.listeners, cfg)
 		if err != nil {
-			return nil, err
+			return next, err
 		}
-		if err := o.pool.Hot(poolConfig(next, o.log), report); err != nil {
+		if err = next.Boot(o.asked.ended); err == nil {
+			o.hook(o.current.Load(), "before_restart")
+			err = o.pool.Hot(o.poolConfig(next), report)
+		}
+		if err != nil {
 			listener.CloseAll(opened)
-			return nil, err
+			return next, err
 		}
 		o.configure(cfg)
 		o.listen(opened)
@@ -150,6 +223,24 @@ func (o *operator) Hot(report func(dispatch.Progress)) error {
 		}
 		return next, nil
 	})
+}
+
+// poolConfig is what the pool has to know of a generation.
+func (o *operator) poolConfig(g *generation.Generation) dispatch.Config {
+	return poolConfig(g, o.log, o.asked)
+}
+
+// hook runs the configuration's blocks for the process that Puma calls the master: the mold, or the worker in single mode.
+func (o *operator) hook(g *generation.Generation, name string) {
+	err := g.Hook(name)
+	if !g.Config.Cluster() && g.Config.MoldHooks {
+		if only := warmest(o.pool.Stats().Workers); only != nil {
+			err = only.Hook(name)
+		}
+	}
+	if err != nil {
+		o.log.Warn("%v", err)
+	}
 }
 
 // restart changes over to the generation that change makes, and says in the log how it went.
@@ -165,6 +256,9 @@ func (o *operator) restart(what string, report func(dispatch.Progress), change f
 	began := time.Now()
 	next, err := change(report)
 	if err != nil {
+		if next != nil {
+			next.Retire()
+		}
 		if err = bootError(err); !errors.Is(err, dispatch.ErrStopping) {
 			o.log.Error("the %s failed, phase %d goes on serving: %v", what, o.current.Load().Number, err)
 			o.failure.Store(new(firstLines(fmt.Sprintf("the %s failed: %v", what, err), 2)))
@@ -172,7 +266,9 @@ func (o *operator) restart(what string, report func(dispatch.Progress), change f
 		return err
 	}
 	o.failure.Store(nil)
-	o.current.Store(next)
+	before := o.current.Swap(next)
+	o.running.Go(before.Retire)
+	o.hook(next, "after_booted")
 	o.log.Line("- Finished %s in %.2fs, phase: %d", what, time.Since(began).Seconds(), number)
 	return nil
 }

@@ -31,6 +31,9 @@ type signals struct {
 	done   sync.WaitGroup
 }
 
+// ownsURG is "yes" in a binary whose runtime leaves the URG signal alone: the linker sets both.
+var ownsURG string
+
 // watchSignals begins to watch. TERM and INT stop the server, QUIT stops it at once, HUP reopens its logs, and the end of
 // ctx is a TERM. USR1, USR2, URG, TTIN and TTOU are wishes for the operator.
 func watchSignals(ctx context.Context, log *logs.Log) *signals {
@@ -46,8 +49,11 @@ func watchSignals(ctx context.Context, log *logs.Log) *signals {
 	// client that leaves early makes for one, and in a crowd of them a TERM would find the other channel full.
 	signal.Notify(s.pipes, syscall.SIGPIPE)
 	signal.Notify(s.caught, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTTIN, syscall.SIGTTOU)
-	// The Go runtime sends itself URG, to preempt goroutines (runtime/signal_unix.go, sigPreempt), by tgkill: what others
-	// send is told apart by sentByOthers.
+	// The Go runtime sends itself URG to preempt goroutines, unless it was built not to (see the Makefile); those could not
+	// be told from others.
+	if ownsURG == "yes" {
+		signal.Notify(s.caught, syscall.SIGURG)
+	}
 	s.done.Go(func() { s.run(ctx) })
 	return s
 }
@@ -100,6 +106,16 @@ func (s *signals) end(cause os.Signal) {
 		close(s.ended)
 	case 2:
 		close(s.again)
+	}
+}
+
+// stopping says whether the server was asked to stop.
+func (s *signals) stopping() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return false
 	}
 }
 

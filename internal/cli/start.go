@@ -56,11 +56,18 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	}
 	defer func() { listener.CloseAll(listeners) }()
 
-	first, err := firstGeneration(cfg)
+	commands := &commands{asked: asked}
+	first, err := firstGeneration(cfg, commands)
 	if err != nil {
 		return err
 	}
-	pool := dispatch.New(poolConfig(first, log))
+	if err := first.Boot(asked.ended); err != nil {
+		if asked.stopping() {
+			return asked.outcome()
+		}
+		return bootError(err)
+	}
+	pool := dispatch.New(poolConfig(first, log, asked))
 	booting, cancel := context.WithCancelCause(context.Background())
 	go func() {
 		select {
@@ -72,6 +79,7 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	err = pool.Start(booting)
 	cancel(nil)
 	if err != nil {
+		first.Retire()
 		if context.Cause(booting) == errStopped {
 			return asked.outcome()
 		}
@@ -92,7 +100,7 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	for _, notice := range activation.Notices {
 		log.Warn("%s", notice)
 	}
-	op := newOperator(first, pool, srv, log, reload, notifier)
+	op := newOperator(first, pool, srv, log, asked, reload, notifier)
 	op.configure = func(cfg config.Config) {
 		lines.configure(cfg)
 		lines.formatBy(cfg, pool)
@@ -102,12 +110,12 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	log.Line("Use Ctrl-C to stop")
 
 	notifier.Watch(op.pulse, op.status)
+	op.hook(first, "after_booted")
 	notifier.Ready()
-	cfg = op.serveUntilAsked(asked)
+	cfg = op.serveUntilAsked()
 	notifier.Stopping("stopping: waiting for requests to finish", cfg.ShutdownTimeout+lastSteps)
 	log.Line("- Gracefully stopping, waiting for requests to finish")
-	stopServing(srv, pool, cfg.ShutdownTimeout, asked, func() { lines.formatBy(cfg, nil) })
-	op.wait()
+	op.stop(cfg.ShutdownTimeout, func() { lines.formatBy(cfg, nil) })
 	listeners = op.listeners
 	log.Line("- Goodbye!")
 	return asked.outcome()
@@ -136,7 +144,7 @@ func greet(log *logs.Log, cfg config.Config) {
 	}
 }
 
-func firstGeneration(cfg config.Config) (*generation.Generation, error) {
+func firstGeneration(cfg config.Config, handler worker.MoldHandler) (*generation.Generation, error) {
 	lib, err := fs.Sub(ruby.Lib, "lib")
 	if err != nil {
 		return nil, err
@@ -145,10 +153,10 @@ func firstGeneration(cfg config.Config) (*generation.Generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	return generation.New(0, cfg, code, Version)
+	return generation.New(0, cfg, code, Version, handler)
 }
 
-func poolConfig(g *generation.Generation, log *logs.Log) dispatch.Config {
+func poolConfig(g *generation.Generation, log *logs.Log, asked *signals) dispatch.Config {
 	cfg := &g.Config
 	return dispatch.Config{
 		Phase:          g.Number,
@@ -165,6 +173,11 @@ func poolConfig(g *generation.Generation, log *logs.Log) dispatch.Config {
 		CullOldest:     cfg.CullOldest,
 		Log:            log,
 		Launch:         g.Launch,
+		Ended:          g.WorkerEnded,
+		Warm:           func() { asked.wish(syscall.SIGURG) },
+		WarmRequests:   max(cfg.ForkWorker, 0),
+		Timeout:        cfg.WorkerTimeout,
+		CheckEvery:     cfg.WorkerCheckInterval,
 	}
 }
 
@@ -186,23 +199,6 @@ func serverConfig(cfg config.Config, lines *logging, asked *signals) server.Conf
 		sc.Access = lines.access.Add
 	}
 	return sc
-}
-
-// stopServing lets clients finish, then workers; one deadline for both. In between it calls served. A second signal ends the patience.
-func stopServing(srv *server.Server, pool *dispatch.Pool, patience time.Duration, asked *signals, served func()) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	go func() {
-		select {
-		case <-asked.again:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	pool.Settle()
-	srv.Shutdown(ctx)
-	served()
-	pool.Shutdown(ctx)
 }
 
 func stopPool(pool *dispatch.Pool, patience time.Duration) {

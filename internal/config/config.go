@@ -209,7 +209,7 @@ type Config struct {
 
 // Default is the configuration of a Serval that was asked for nothing. Directory is left empty; Load fills it.
 func Default() Config {
-	c := Config{sources: map[string]string{}}
+	c := Config{sources: map[string]string{}, ForkWorker: -1}
 	for i := range Settings {
 		s := &Settings[i]
 		if s.Default == "" {

@@ -25,9 +25,11 @@ type member struct {
 	buried chan struct{} // closed when its worker is dead and its requests are taken care of
 	legacy string        // what it held then, for the log
 
-	phase    int    // the number of its generation
-	requests int    // that it has finished
-	expires  expiry // when it is to be replaced
+	cfg      *Config   // of its generation
+	silent   int       // check-ins that it missed in a row; its seat's goroutine alone
+	asked    time.Time // when it was asked for the last one; as above
+	requests int       // that it has finished
+	expires  expiry    // when it is to be replaced
 }
 
 // slot stands for one thread of a worker, or rather for the right to occupy one.
@@ -63,7 +65,7 @@ type retirement struct {
 
 func newMember(s *seat, cfg *Config) *member {
 	m := &member{
-		pool: s.pool, seat: s, phase: cfg.Phase, slots: make([]slot, cfg.Threads), expires: newExpiry(cfg),
+		pool: s.pool, seat: s, cfg: cfg, slots: make([]slot, cfg.Threads), expires: newExpiry(cfg),
 		retire: make(chan retirement, 1), buried: make(chan struct{}),
 	}
 	for i := range m.slots {
@@ -234,6 +236,9 @@ func (m *member) hear(f *wire.Frame) (r *Request, known bool, err error) {
 	m.pace.served(now.Sub(s.since))
 	m.release(s)
 	m.requests++
+	if m.requests == m.cfg.WarmRequests && m.seat.index == 0 {
+		p.warm.Do(m.cfg.Warm)
+	}
 	if m.requests == m.expires.requests {
 		m.ask(retirement{reason: m.expires.why(m.requests)})
 	}

@@ -31,7 +31,19 @@ type Config struct {
 
 	// Launch starts a worker process that reports to h.
 	Launch func(index int, h worker.Handler) (*worker.Worker, error)
-	Log    Log
+
+	// Ended is told of a worker whose process is gone. It must not block. May be nil.
+	Ended func(*worker.Worker)
+
+	// Warm is called, once, when worker 0 has finished so many requests: then it would make a good mold. It must not
+	// block. Zero requests: never.
+	Warm         func()
+	WarmRequests int
+
+	Timeout    time.Duration // how long a worker may be silent before it is killed. 0: for ever
+	CheckEvery time.Duration // how often workers are asked whether they hear. 0: every 5 s
+
+	Log Log
 }
 
 // Log takes what an operator should know.
@@ -62,6 +74,7 @@ type Pool struct {
 	running   sync.WaitGroup  // the seats, the monitor and whoever they started
 	shutdown  sync.Once
 	settled   atomic.Bool
+	warm      sync.Once
 }
 
 // New returns a pool that is not running yet.
@@ -306,7 +319,7 @@ func (p *Pool) Stats() Stats {
 		s.Held += m.held
 		s.PIDs = append(s.PIDs, m.worker.PID())
 		s.Workers = append(s.Workers, WorkerStats{
-			Index: m.seat.index, PID: m.worker.PID(), Phase: m.phase, Started: m.worker.Started, State: m.state.String(),
+			Index: m.seat.index, PID: m.worker.PID(), Phase: m.cfg.Phase, Started: m.worker.Started, State: m.state.String(),
 			Threads: len(m.slots), Held: m.held, Requests: m.requests, Worker: m.worker,
 		})
 		if m.state == serving {

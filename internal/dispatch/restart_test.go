@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"serval/internal/worker"
 )
@@ -306,4 +308,27 @@ func sleepingApp(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+func TestAWorkerThatHearsNothingIsKilledAndReplaced(t *testing.T) {
+	rackup := filepath.Join(t.TempDir(), "config.ru")
+	if err := os.WriteFile(rackup, []byte("run ->(env) { [200, {}, [Process.pid.to_s]] }"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, log := started(t, Config{Workers: 1, Threads: 1, QueueLimit: 10, Timeout: 300 * time.Millisecond, CheckEvery: 100 * time.Millisecond, Launch: launcher(t, rackup, 1)})
+	before := p.Stats().PIDs[0]
+	time.Sleep(time.Second)
+	if now := p.Stats().PIDs[0]; now != before {
+		t.Fatalf("a worker that hears was replaced: %s", log.text())
+	}
+	// A process that is stopped hears as little as one whose interpreter hangs.
+	if err := syscall.Kill(before, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if _, body := ask(p, "GET", "/", "").wait(t); body == fmt.Sprint(before) {
+		t.Error("the stopped worker answered")
+	}
+	if !strings.Contains(log.text(), "has not answered for 300ms (--worker-timeout)") {
+		t.Errorf("the log says %s", log.text())
+	}
 }

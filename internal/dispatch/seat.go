@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -13,7 +14,7 @@ const (
 	backoffFirst = 250 * time.Millisecond
 	backoffMost  = 30 * time.Second
 	stableAfter  = 30 * time.Second // a worker that lived so long was no failure to boot
-	checkEvery   = 5 * time.Second  // memory and age
+	checkEvery   = 5 * time.Second  // memory, age and signs of life
 
 	// settling is how long a replacement waits, to see whether it is worth its while: who sends a worker a TERM may be
 	// sending one to all processes of the service, as systemd does.
@@ -115,8 +116,8 @@ func (s *seat) turn() bool {
 		reboot = time.After(s.pause())
 	} else {
 		buried, retire = m.buried, m.retire
-		if s.cfg.MemoryLimit > 0 || s.cfg.MaxAge > 0 {
-			check = time.After(checkEvery)
+		if s.cfg.MemoryLimit > 0 || s.cfg.MaxAge > 0 || s.cfg.Timeout > 0 {
+			check = time.After(cmp.Or(s.cfg.CheckEvery, checkEvery))
 		}
 	}
 	select {
@@ -127,7 +128,9 @@ func (s *seat) turn() bool {
 	case r := <-retire:
 		s.replace(r)
 	case <-check:
-		s.check()
+		if s.hears() {
+			s.check()
+		}
 	case o := <-s.orders:
 		s.follow(o)
 	case <-s.leave:
@@ -289,6 +292,34 @@ func (s *seat) drain(m *member) worker.Exit {
 	}
 }
 
+// hears asks the worker for a sign of life, and kills one that gave none for too long: its interpreter hangs, and with it
+// all requests that it holds. What counts is how many questions it left unanswered, not the clock: that goes on while a
+// machine is suspended.
+func (s *seat) hears() bool {
+	m := s.member
+	if s.cfg.Timeout <= 0 {
+		return true
+	}
+	if m.asked.IsZero() || !m.worker.LastCheckIn().Before(m.asked) {
+		m.silent = 0
+	} else {
+		m.silent++
+	}
+	if time.Duration(m.silent)*cmp.Or(s.cfg.CheckEvery, checkEvery) >= s.cfg.Timeout {
+		s.pool.mu.Lock()
+		held := m.holdings()
+		s.pool.mu.Unlock()
+		s.pool.log.Error("killing %s (PID %d): its interpreter has not answered for %s (--worker-timeout)%s", m.worker, m.worker.PID(), s.cfg.Timeout, held)
+		m.worker.Kill()
+		return false
+	}
+	if m.silent == 0 {
+		m.asked = time.Now()
+		m.worker.CheckIn()
+	}
+	return true
+}
+
 // check replaces a worker that has grown too large or too old.
 func (s *seat) check() {
 	m := s.member
@@ -312,6 +343,9 @@ func (s *seat) check() {
 // safe, or fail; the others are cut.
 func (p *Pool) bury(m *member) {
 	defer close(m.buried)
+	if m.cfg.Ended != nil {
+		defer m.cfg.Ended(m.worker)
+	}
 	p.mu.Lock()
 	m.state = gone
 	for i, other := range p.members {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"serval/internal/config"
 	"serval/internal/worker"
@@ -20,19 +21,26 @@ type Generation struct {
 	Config config.Config
 
 	code    *worker.Runtime
-	version string // of Serval, for the workers
+	version string             // of Serval, for the workers
+	handler worker.MoldHandler // what molds ask for
+	stop    chan struct{}      // closed when the generation is over
+	over    sync.Once
 
 	mu  sync.Mutex // guards following
 	dir string     // the app's directory without symlinks: a "current" link that moves on does not take this generation along
+
+	molding sync.Mutex // held while a mold boots
+	mold    atomic.Pointer[worker.Mold]
+	hooks   sync.WaitGroup
 }
 
 // New makes the generation that cfg describes now: the directory's symlinks and the environment files are looked at here.
-func New(number int, cfg config.Config, code *worker.Runtime, version string) (*Generation, error) {
+func New(number int, cfg config.Config, code *worker.Runtime, version string, handler worker.MoldHandler) (*Generation, error) {
 	dir, err := filepath.EvalSymlinks(cfg.Directory)
 	if err != nil {
 		return nil, fmt.Errorf("the app's directory %s is not there: %w", cfg.Directory, err)
 	}
-	return &Generation{Number: number, Config: cfg, code: code, version: version, dir: dir}, nil
+	return &Generation{Number: number, Config: cfg, code: code, version: version, handler: handler, dir: dir, stop: make(chan struct{})}, nil
 }
 
 // Next makes a generation with the same configuration and whatever the app's code and environment files are now.
@@ -40,16 +48,23 @@ func (g *Generation) Next() (*Generation, error) { return g.With(g.Config) }
 
 // With makes a generation with another configuration.
 func (g *Generation) With(cfg config.Config) (*Generation, error) {
-	return New(g.Number+1, cfg, g.code, g.version)
+	return New(g.Number+1, cfg, g.code, g.version, g.handler)
 }
 
-// Launch starts worker number index.
+// Launch starts worker number index, or has the mold fork it.
 func (g *Generation) Launch(index int, h worker.Handler) (*worker.Worker, error) {
-	script, err := g.code.Script("serval/worker.rb")
+	mold, err := g.readyMold()
 	if err != nil {
 		return nil, err
 	}
 	dir := g.place()
+	if mold != nil {
+		return mold.Fork(index, g.settings(dir, index), h)
+	}
+	script, err := g.code.Script("serval/worker.rb")
+	if err != nil {
+		return nil, err
+	}
 	return worker.Start(worker.Config{
 		Ruby: g.Config.Ruby, Script: script, Dir: dir, Env: g.environment(dir), Settings: g.settings(dir, index),
 		Index: index, Stdout: os.Stdout, Stderr: os.Stderr,

@@ -132,9 +132,9 @@ func (n *Notifier) Restarting(status string) (over func()) {
 	defer n.mu.Unlock()
 	n.restarts++
 	if n.state == ready {
-		n.state = restarting
+		n.enter(restarting)
 		// Type=notify-reload takes RELOADING=1 for an answer to its own signal only if it is younger (systemd 253).
-		n.tell("RELOADING=1", "MONOTONIC_USEC="+strconv.FormatInt(monotonic().Microseconds(), 10), n.line(status))
+		n.tell("RELOADING=1", "MONOTONIC_USEC="+strconv.FormatInt(monotonic().Microseconds(), 10), n.line(status), n.moreTime(time.Now()))
 	}
 	return sync.OnceFunc(n.restarted)
 }
@@ -157,10 +157,16 @@ func (n *Notifier) Stopping(status string, patience time.Duration) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.state = stopping
+	n.enter(stopping)
 	n.status = nil
 	n.giveUp = time.Now().Add(patience)
 	n.tell("STOPPING=1", n.line(status), n.moreTime(time.Now()))
+}
+
+// enter changes to a state in which time is asked for, and asks anew: it is another timeout of the unit's.
+func (n *Notifier) enter(s state) {
+	n.state = s
+	n.extended = time.Time{}
 }
 
 // Close ends the notifier's goroutine. Nothing is said after it.

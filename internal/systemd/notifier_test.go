@@ -151,7 +151,7 @@ func TestSystemdHearsTheLifeOfAServer(t *testing.T) {
 	late := n.Restarting("hot restart")
 	n.Stopping("stopping", time.Hour)
 	m.until("RELOADING=1")
-	if message := m.until("STOPPING=1"); !slices.Contains(message, "STATUS=stopping") {
+	if message := m.until("STOPPING=1"); !slices.Contains(message, "STATUS=stopping") || !slices.Contains(message, "EXTEND_TIMEOUT_USEC=20000000") {
 		t.Errorf("systemd heard %q", message)
 	}
 	late()
@@ -219,6 +219,7 @@ func TestOnlyThePatientOnesGetMoreTimeToStop(t *testing.T) {
 	m.until("STOPPING=1")
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.extended = time.Time{}
 	if n.moreTime(time.Now().Add(30*time.Second)) == "" || n.moreTime(time.Now().Add(61*time.Second)) != "" {
 		t.Error("it should ask for time during one minute")
 	}

@@ -21,7 +21,8 @@ serval/internal/logs:
 serval/internal/systemd:
 serval/internal/http1:
 serval/internal/wire:
-serval/internal/testkit:
+serval/internal/testkit: load
+serval/internal/load:
 serval/ruby:
 serval/internal/generation: config worker
 `

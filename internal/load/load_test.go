@@ -1,4 +1,4 @@
-package testkit
+package load
 
 import (
 	"errors"
@@ -7,18 +7,41 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
 )
 
+const patience = time.Minute
+
+func waitFor(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it did not come about that %s", what)
+		}
+	}
+}
+
+// shortDir is short enough for a socket's path.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "s-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
 // served starts a server on a socket, counts its connections, and returns its address as Serval would log it.
 func served(t *testing.T, network string, handler http.HandlerFunc) (url string, connections *atomic.Int32) {
 	t.Helper()
 	address := "127.0.0.1:0"
 	if network == "unix" {
-		address = filepath.Join(ShortDir(t), "s")
+		address = filepath.Join(shortDir(t), "s")
 	}
 	l, err := net.Listen(network, address)
 	if err != nil {
@@ -49,8 +72,8 @@ func TestALoadReportsOnAServerThatAnswersEverything(t *testing.T) {
 			body, _ := io.ReadAll(r.Body)
 			seen.Store(r.Method + " " + r.URL.Path + " " + string(body))
 		})
-		l := StartLoad(LoadConfig{URL: url, Rate: 200, Method: "POST", Path: "/echo", Body: "hello"})
-		WaitFor(t, "requests are answered", func() bool { return l.Served() >= 20 })
+		l := Start(Config{URL: url, Rate: 200, Method: "POST", Path: "/echo", Body: "hello"})
+		waitFor(t, "requests are answered", func() bool { return l.Served() >= 20 })
 		r := l.Stop()
 		if r.Sent < 20 || r.Failed != 0 || r.Resets() != 0 || r.P99 == 0 || r.Max < r.P99 || r.Silence == 0 {
 			t.Errorf("%s: %s", network, r)
@@ -65,8 +88,8 @@ func TestConnectionsAreUsedAgainOrNot(t *testing.T) {
 	t.Parallel()
 	for _, keep := range []bool{true, false} {
 		url, connections := served(t, "tcp", func(http.ResponseWriter, *http.Request) {})
-		l := StartLoad(LoadConfig{URL: url, Rate: 50, KeepAlive: keep})
-		WaitFor(t, "requests are answered", func() bool { return l.Served() >= 20 })
+		l := Start(Config{URL: url, Rate: 50, KeepAlive: keep})
+		waitFor(t, "requests are answered", func() bool { return l.Served() >= 20 })
 		r := l.Stop()
 		if n := int(connections.Load()); r.Failed > 0 || keep && n >= r.Sent || !keep && n != r.Sent {
 			t.Errorf("keep-alive %t: %d connections for %s", keep, n, r)
@@ -96,8 +119,8 @@ func TestALoadCountsEveryFailureByItsKind(t *testing.T) {
 		"wrong":   func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "other") },
 	} {
 		url, _ := served(t, "tcp", handler)
-		l := StartLoad(LoadConfig{URL: url, Rate: 20, Timeout: time.Second, Check: func([]byte) error { return errors.New("wrong") }})
-		WaitFor(t, "requests fail", func() bool { return l.Between(time.Time{}, time.Time{}).Failed >= 3 })
+		l := Start(Config{URL: url, Rate: 20, Timeout: time.Second, Check: func([]byte) error { return errors.New("wrong") }})
+		waitFor(t, "requests fail", func() bool { return l.Between(time.Time{}, time.Time{}).Failed >= 3 })
 		if r := l.Stop(); r.Kinds[kind] != r.Sent || r.Failed != r.Sent {
 			t.Errorf("%s: %s", kind, r)
 		}
@@ -106,8 +129,8 @@ func TestALoadCountsEveryFailureByItsKind(t *testing.T) {
 		"no socket": "unix://" + filepath.Join(t.TempDir(), "none"),
 		"refused":   "http://" + closedAddress(t),
 	} {
-		l := StartLoad(LoadConfig{URL: url, Rate: 20})
-		WaitFor(t, "requests fail", func() bool { return l.Between(time.Time{}, time.Time{}).Failed >= 3 })
+		l := Start(Config{URL: url, Rate: 20})
+		waitFor(t, "requests fail", func() bool { return l.Between(time.Time{}, time.Time{}).Failed >= 3 })
 		if r := l.Stop(); r.Kinds[kind] != r.Sent {
 			t.Errorf("%s: %s", kind, r)
 		}
@@ -129,9 +152,9 @@ func TestAStalledServerDoesNotSlowTheLoadDown(t *testing.T) {
 	stalled := make(chan struct{})
 	var asked atomic.Int32
 	url, _ := served(t, "tcp", func(http.ResponseWriter, *http.Request) { asked.Add(1); <-stalled })
-	l := StartLoad(LoadConfig{URL: url, Rate: 100, Timeout: Patience})
+	l := Start(Config{URL: url, Rate: 100, Timeout: patience})
 	began := time.Now()
-	WaitFor(t, "requests arrive while none is answered", func() bool { return asked.Load() >= 30 })
+	waitFor(t, "requests arrive while none is answered", func() bool { return asked.Load() >= 30 })
 	took := time.Since(began)
 	if l.Served() != 0 {
 		t.Error("some were answered")
@@ -145,7 +168,7 @@ func TestAStalledServerDoesNotSlowTheLoadDown(t *testing.T) {
 func TestAReportCoversTheTimeAskedFor(t *testing.T) {
 	t.Parallel()
 	at := func(ms int) time.Time { return time.UnixMilli(int64(1000 + ms)) }
-	l := &Load{results: []loadResult{
+	l := &Load{results: []result{
 		{due: at(0), began: at(1), ended: at(5)},
 		{due: at(10), began: at(10), ended: at(12), failure: "reset"},
 		{due: at(20), began: at(23), ended: at(40)},
@@ -159,6 +182,26 @@ func TestAReportCoversTheTimeAskedFor(t *testing.T) {
 		t.Errorf("%s", r)
 	}
 	if r := l.Between(at(99), at(100)); r.Sent != 0 || r.String() == "" {
+		t.Errorf("%s", r)
+	}
+}
+
+func TestClientsOfAClosedLoopKeepTheirConnections(t *testing.T) {
+	t.Parallel()
+	url, connections := served(t, "tcp", func(http.ResponseWriter, *http.Request) {})
+	l := Start(Config{URL: url, Clients: 3, Pause: time.Millisecond, KeepAlive: true})
+	waitFor(t, "requests are answered", func() bool { return l.Served() >= 30 })
+	if r := l.Stop(); r.Failed > 0 || connections.Load() > 3 || l.Dialled() != int(connections.Load()) {
+		t.Errorf("%d connections, %d dialled: %s", connections.Load(), l.Dialled(), r)
+	}
+}
+
+func TestLoadsAreReportedOnTogether(t *testing.T) {
+	t.Parallel()
+	at := func(ms int) time.Time { return time.UnixMilli(int64(1000 + ms)) }
+	one := &Load{results: []result{{due: at(0), began: at(0), ended: at(5)}, {due: at(20), began: at(20), ended: at(25)}}}
+	other := &Load{results: []result{{due: at(10), began: at(10), ended: at(15)}, {due: at(30), began: at(30), ended: at(31), failure: "reset"}}}
+	if r := Between(time.Time{}, time.Time{}, one, other); r.Sent != 4 || r.Resets() != 1 || r.Silence != 10*time.Millisecond {
 		t.Errorf("%s", r)
 	}
 }

@@ -1,0 +1,326 @@
+// Package load sends requests to a server and keeps an account of how each one ended. Tests and benchmarks share it.
+package load
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Config says what to send, and how often.
+type Config struct {
+	URL       string        // where to, as Serval logs it: "http://127.0.0.1:9292", "unix:///run/app.sock"
+	Rate      int           // requests a second; 0: 100
+	KeepAlive bool          // connections are used again, else each request has its own
+	Method    string        // empty: GET
+	Path      string        // empty: /
+	Body      string        // sent with a Content-Length
+	Timeout   time.Duration // how long one request may take; 0: 10 s
+
+	// Check says what is wrong with a response with status 200. nil: nothing is.
+	Check func(body []byte) error
+
+	// Clients, if not zero, makes for a closed loop: so many clients, each of which sends the next request a Pause after
+	// the response to the one before. Rate means nothing then.
+	Clients int
+	Pause   time.Duration
+}
+
+// Load sends requests at a fixed rate, whatever becomes of those before: a server that stalls does not slow it down, so
+// an outage of d costs about Rate×d requests and can be compared. It repeats nothing: a connection that the server closes
+// between two requests fails the second one, as it would a proxy's POST.
+type Load struct {
+	cfg     Config
+	network string
+	address string
+	request string // as it is sent
+	cancel  context.CancelFunc
+	sending sync.WaitGroup // the pacemaker, or the clients
+	asking  sync.WaitGroup // requests under way
+
+	mu      sync.Mutex // guards following
+	results []result
+	idle    []*connection
+	open    map[*connection]bool
+	dialled int
+}
+
+// result is how one request ended.
+type result struct {
+	due, began, ended time.Time
+	failure           string // empty: it did not fail
+}
+
+// connection is one with what was read ahead on it.
+type connection struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+// Start begins to send. Stop ends it.
+func Start(cfg Config) *Load {
+	cfg.Rate = cmp.Or(cfg.Rate, 100)
+	cfg.Method = cmp.Or(cfg.Method, "GET")
+	cfg.Path = cmp.Or(cfg.Path, "/")
+	cfg.Timeout = cmp.Or(cfg.Timeout, 10*time.Second)
+	l := &Load{cfg: cfg, open: map[*connection]bool{}}
+	l.network, l.address = "tcp", strings.TrimPrefix(cfg.URL, "http://")
+	if path, ok := strings.CutPrefix(cfg.URL, "unix://"); ok {
+		l.network, l.address = "unix", path
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	l.cancel = cancel
+	l.request = cfg.request()
+	if cfg.Clients == 0 {
+		l.sending.Go(func() { l.send(ctx) })
+	}
+	for range cfg.Clients {
+		l.sending.Go(func() { l.converse(ctx) })
+	}
+	return l
+}
+
+// request is the text of the request. A POST without a body says so, since servers may ask for a length.
+func (c Config) request() string {
+	text := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: load.test\r\n", c.Method, c.Path)
+	if !c.KeepAlive {
+		text += "Connection: close\r\n"
+	}
+	if c.Body != "" || c.Method == "POST" {
+		text += fmt.Sprintf("Content-Length: %d\r\n", len(c.Body))
+	}
+	return text + "\r\n" + c.Body
+}
+
+// Stop sends no more, waits for what is under way, and reports on all of it.
+func (l *Load) Stop() Report {
+	l.cancel()
+	l.sending.Wait()
+	l.asking.Wait()
+	l.mu.Lock()
+	for conn := range l.open {
+		conn.Close()
+	}
+	clear(l.open)
+	l.idle = nil
+	l.mu.Unlock()
+	return l.Between(time.Time{}, time.Time{})
+}
+
+// Between reports on the requests that were due in this time and have ended. The zero time stands for the beginning and for now.
+func (l *Load) Between(from, to time.Time) Report { return Between(from, to, l) }
+
+// Between reports on several loads as if they were one.
+func Between(from, to time.Time, loads ...*Load) Report {
+	var chosen []result
+	for _, l := range loads {
+		l.mu.Lock()
+		for _, r := range l.results {
+			if !r.due.Before(from) && (to.IsZero() || r.due.Before(to)) {
+				chosen = append(chosen, r)
+			}
+		}
+		l.mu.Unlock()
+	}
+	return reportOn(chosen)
+}
+
+// Dialled is how many connections were made so far.
+func (l *Load) Dialled() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.dialled
+}
+
+// Served is how many requests have been answered well so far.
+func (l *Load) Served() int {
+	r := l.Between(time.Time{}, time.Time{})
+	return r.Sent - r.Failed
+}
+
+func (l *Load) send(ctx context.Context) {
+	began := time.Now()
+	for i := 0; ; i++ {
+		due := began.Add(time.Duration(i) * time.Second / time.Duration(l.cfg.Rate))
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Until(due)):
+		}
+		l.asking.Go(func() { l.record(due) })
+	}
+}
+
+// converse is one client of a closed loop.
+func (l *Load) converse(ctx context.Context) {
+	for ctx.Err() == nil {
+		l.record(time.Now())
+		select {
+		case <-ctx.Done():
+		case <-time.After(l.cfg.Pause):
+		}
+	}
+}
+
+// record makes one request and keeps how it went.
+func (l *Load) record(due time.Time) {
+	r := result{due: due, began: time.Now()}
+	r.failure = failureOf(l.ask())
+	r.ended = time.Now()
+	l.mu.Lock()
+	l.results = append(l.results, r)
+	l.mu.Unlock()
+}
+
+// ask makes one request.
+func (l *Load) ask() error {
+	deadline := time.Now().Add(l.cfg.Timeout)
+	conn, err := l.connect(deadline)
+	if err != nil {
+		return err
+	}
+	again, err := l.exchange(conn, deadline)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil && again && l.cfg.KeepAlive {
+		l.idle = append(l.idle, conn)
+		return nil
+	}
+	delete(l.open, conn)
+	conn.Close()
+	return err
+}
+
+// connect takes the connection that was idle for the shortest time, or makes one.
+func (l *Load) connect(deadline time.Time) (*connection, error) {
+	l.mu.Lock()
+	if last := len(l.idle) - 1; last >= 0 {
+		conn := l.idle[last]
+		l.idle = l.idle[:last]
+		l.mu.Unlock()
+		return conn, nil
+	}
+	l.mu.Unlock()
+	inner, err := (&net.Dialer{Deadline: deadline}).Dial(l.network, l.address)
+	if err != nil {
+		return nil, err
+	}
+	conn := &connection{inner, bufio.NewReader(inner)}
+	l.mu.Lock()
+	l.open[conn] = true
+	l.dialled++
+	l.mu.Unlock()
+	return conn, nil
+}
+
+// exchange sends the request and reads the response. again says that the connection can carry another.
+func (l *Load) exchange(conn *connection, deadline time.Time) (again bool, err error) {
+	if err := conn.SetDeadline(deadline); err != nil {
+		return false, err
+	}
+	// A server may answer and close before it has read everything: what it said counts, not that we could not go on.
+	_, unsent := io.WriteString(conn, l.request)
+	res, err := http.ReadResponse(conn.r, &http.Request{Method: l.cfg.Method})
+	if err != nil {
+		return false, cmp.Or(unsent, err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	switch {
+	case err != nil:
+		return false, err
+	case res.StatusCode != http.StatusOK:
+		return !res.Close, statusError(res.StatusCode)
+	case l.cfg.Check != nil:
+		return !res.Close, l.cfg.Check(body)
+	}
+	return !res.Close, nil
+}
+
+type statusError int
+
+func (e statusError) Error() string { return fmt.Sprintf("status %d", int(e)) }
+
+// failureOf is a short name for what went wrong, to count by. No request is left without an end, so none is lost from sight.
+func failureOf(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "refused"
+	case errors.Is(err, syscall.ENOENT):
+		return "no socket"
+	case errors.Is(err, syscall.EAGAIN):
+		return "backlog full"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "reset"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "closed without an answer"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "timeout"
+	}
+	return err.Error()
+}
+
+// Report is how a load went.
+type Report struct {
+	Sent   int            // requests that have ended, well or not
+	Failed int            // those that got no whole response with status 200
+	Kinds  map[string]int // the failed ones by what went wrong: "reset", "refused", "status 503"
+
+	P50, P99, Max time.Duration // how long the answered ones took
+	Silence       time.Duration // the longest time without an answer
+	Lag           time.Duration // the most that a request was sent late: what this machine adds to all of the above
+}
+
+// Resets are the requests whose connection broke.
+func (r Report) Resets() int { return r.Kinds["reset"] + r.Kinds["closed without an answer"] }
+
+func (r Report) String() string {
+	text := fmt.Sprintf("%d of %d requests failed", r.Failed, r.Sent)
+	for _, kind := range slices.Sorted(maps.Keys(r.Kinds)) {
+		text += fmt.Sprintf(", %d: %s", r.Kinds[kind], kind)
+	}
+	ms := func(d time.Duration) string { return fmt.Sprintf("%.1f ms", d.Seconds()*1000) }
+	return fmt.Sprintf("%s; p50 %s, p99 %s, max %s; longest silence %s; sent late by %s at most",
+		text, ms(r.P50), ms(r.P99), ms(r.Max), ms(r.Silence), ms(r.Lag))
+}
+
+func reportOn(results []result) Report {
+	report := Report{Sent: len(results), Kinds: map[string]int{}}
+	var took []time.Duration
+	var ends []time.Time
+	for _, r := range results {
+		report.Lag = max(report.Lag, r.began.Sub(r.due))
+		if r.failure != "" {
+			report.Failed++
+			report.Kinds[r.failure]++
+			continue
+		}
+		took = append(took, r.ended.Sub(r.began))
+		ends = append(ends, r.ended)
+	}
+	if len(took) == 0 {
+		return report
+	}
+	slices.Sort(took)
+	slices.SortFunc(ends, time.Time.Compare)
+	for i := 1; i < len(ends); i++ {
+		report.Silence = max(report.Silence, ends[i].Sub(ends[i-1]))
+	}
+	last := len(took) - 1
+	report.P50, report.P99, report.Max = took[last/2], took[last*99/100], took[last]
+	return report
+}

@@ -13,7 +13,7 @@ const mayImport = `
 serval/cmd/serval: cli
 serval/internal/cli: config dispatch generation http1 listener logs ruby server systemd worker
 serval/internal/server: dispatch http1 logs wire
-serval/internal/dispatch: wire worker
+serval/internal/dispatch: logs wire worker
 serval/internal/worker: wire
 serval/internal/config:
 serval/internal/listener:

@@ -19,8 +19,8 @@ type logging struct {
 
 func newLogging(cfg config.Config, streams Streams) *logging {
 	l := &logging{}
-	l.err = logs.NewStream(streams.Err, nil, logs.Text)
-	l.out = logs.NewStream(streams.Out, l.err, logs.Text)
+	l.err = logs.NewStream(streams.Err, nil, logs.Plain)
+	l.out = logs.NewStream(streams.Out, l.err, logs.Plain)
 	l.Log = logs.New(l.out, l.err, cfg.Cluster() && !cfg.LogFormatter) // as Puma: whoever formats puts the process id where he likes
 	l.access = logs.NewAccessLog(l.out)
 	l.configure(cfg)

@@ -55,7 +55,7 @@ func (o *operator) listen(opened []*listener.Listener) {
 		if l.Activated != "" {
 			o.log.Event("Activated %s by systemd (%s)", l.Name, l.Activated)
 		}
-		o.log.Event("Listening on %s", l.URL)
+		o.log.Event("Listening on %s", l.URL, logs.Named("listening", "url", l.URL))
 		o.server.Serve(l)
 	}
 }
@@ -218,7 +218,7 @@ func (o *operator) Hot(report func(dispatch.Progress)) error {
 		o.listen(opened)
 		o.listeners = serving
 		for _, l := range surplus {
-			o.log.Event("Not listening on %s any more", l.URL)
+			o.log.Event("Not listening on %s any more", l.URL, logs.Named("not_listening", "url", l.URL))
 			o.server.Leave(l)
 		}
 		return next, nil
@@ -243,6 +243,15 @@ func (o *operator) hook(g *generation.Generation, name string) {
 	}
 }
 
+// Format hands a line of the log to a process that has the configuration's log_formatter and custom_logger: the mold, or
+// else a worker. It is a logs.Formatter.
+func (o *operator) Format(line []byte) bool {
+	if mold := o.current.Load().Mold(); mold != nil {
+		return mold.Log(line)
+	}
+	return o.pool.Format(line)
+}
+
 // restart changes over to the generation that change makes, and says in the log how it went.
 func (o *operator) restart(what string, report func(dispatch.Progress), change func(func(dispatch.Progress)) (*generation.Generation, error)) error {
 	o.changing.Lock()
@@ -251,7 +260,7 @@ func (o *operator) restart(what string, report func(dispatch.Progress), change f
 		report = func(dispatch.Progress) {}
 	}
 	number := o.current.Load().Number + 1
-	o.log.Line("- Starting %s, phase: %d", what, number)
+	o.log.Line("- Starting %s, phase: %d", what, number, logs.Named("restart_started", "generation", number))
 	defer o.systemd.Restarting(what + " under way")()
 	began := time.Now()
 	next, err := change(report)
@@ -260,7 +269,7 @@ func (o *operator) restart(what string, report func(dispatch.Progress), change f
 			next.Retire()
 		}
 		if err = bootError(err); !errors.Is(err, dispatch.ErrStopping) {
-			o.log.Error("the %s failed, phase %d goes on serving: %v", what, o.current.Load().Number, err)
+			o.log.Error("the %s failed, phase %d goes on serving: %v", what, o.current.Load().Number, err, logs.Named("restart_failed", "generation", o.current.Load().Number))
 			o.failure.Store(new(firstLines(fmt.Sprintf("the %s failed: %v", what, err), 2)))
 		}
 		return err
@@ -269,7 +278,7 @@ func (o *operator) restart(what string, report func(dispatch.Progress), change f
 	before := o.current.Swap(next)
 	o.running.Go(before.Retire)
 	o.hook(next, "after_booted")
-	o.log.Line("- Finished %s in %.2fs, phase: %d", what, time.Since(began).Seconds(), number)
+	o.log.Line("- Finished %s in %.2fs, phase: %d", what, time.Since(began).Seconds(), number, logs.Named("restart_finished", "generation", number, "duration_ms", time.Since(began)))
 	return nil
 }
 
@@ -279,10 +288,10 @@ func (o *operator) Scale(by int) error {
 	defer o.changing.Unlock()
 	workers, err := o.pool.Scale(by)
 	if err != nil {
-		o.log.Error("the number of workers stays %d: %v", workers, bootError(err))
+		o.log.Error("the number of workers stays %d: %v", workers, bootError(err), logs.Named("scaling_failed", "workers", workers))
 		return err
 	}
-	o.log.Line("- Workers: %d", workers)
+	o.log.Line("- Workers: %d", workers, logs.Named("scaled", "workers", workers))
 	return nil
 }
 
@@ -290,7 +299,7 @@ func (o *operator) Scale(by int) error {
 func (o *operator) Reopen() {
 	cfg := o.config()
 	if err := logs.Reopen(cfg.RedirectStdout, cfg.RedirectStderr); err != nil {
-		o.log.Error("cannot reopen the logs: %v", err)
+		o.log.Error("cannot reopen the logs: %v", err, logs.Named("reopen_failed"))
 	}
 	o.pool.Signal(syscall.SIGHUP)
 }

@@ -85,7 +85,6 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 		}
 		return bootError(err)
 	}
-	lines.formatBy(cfg, pool)
 
 	if cfg.Pidfile != "" {
 		pid, err := writePidfile(cfg.Pidfile)
@@ -103,21 +102,22 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	op := newOperator(first, pool, srv, log, asked, reload, notifier)
 	op.configure = func(cfg config.Config) {
 		lines.configure(cfg)
-		lines.formatBy(cfg, pool)
+		lines.formatBy(cfg, op)
 		srv.Configure(serverConfig(cfg, lines, asked))
 	}
+	lines.formatBy(cfg, op)
 	op.listen(listeners)
-	log.Line("Use Ctrl-C to stop")
+	log.Line("Use Ctrl-C to stop", logs.Named("started"))
 
 	notifier.Watch(op.pulse, op.status)
 	op.hook(first, "after_booted")
 	notifier.Ready()
 	cfg = op.serveUntilAsked()
 	notifier.Stopping("stopping: waiting for requests to finish", cfg.ShutdownTimeout+lastSteps)
-	log.Line("- Gracefully stopping, waiting for requests to finish")
+	log.Line("- Gracefully stopping, waiting for requests to finish", logs.Named("stopping"))
 	op.stop(cfg.ShutdownTimeout, func() { lines.formatBy(cfg, nil) })
 	listeners = op.listeners
-	log.Line("- Goodbye!")
+	log.Line("- Goodbye!", logs.Named("stopped"))
 	return asked.outcome()
 }
 
@@ -133,7 +133,7 @@ func bootError(err error) error {
 }
 
 func greet(log *logs.Log, cfg config.Config) {
-	log.Line("Serval starting...")
+	log.Line("Serval starting...", logs.Named("starting", "version", Version, "environment", cfg.Environment, "workers", cfg.WorkerCount(), "threads", cfg.MaxThreads))
 	log.Event("Serval version: %s (%s)", Version, runtime.Version())
 	log.Event(" Environment: %s", cfg.Environment)
 	log.Event("         PID: %d", os.Getpid())
@@ -191,7 +191,7 @@ func serverConfig(cfg config.Config, lines *logging, asked *signals) server.Conf
 		MaxRequests: cfg.MaxKeepAlive, MaxConnections: cfg.MaxConnections, SpoolDir: cfg.SpoolDir,
 		Underscores: true, Details: cfg.LogFormat == "json", RequestIDs: cfg.RequestID, Log: lines.Log,
 		OnIdle: func() {
-			lines.Event("no request for %s (--idle-timeout)", cfg.IdleTimeout)
+			lines.Event("no request for %s (--idle-timeout)", cfg.IdleTimeout, logs.Named("idle"))
 			asked.end(syscall.SIGINT)
 		},
 	}

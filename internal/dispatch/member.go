@@ -180,7 +180,7 @@ const noFile = "the file that its worker sent could not be received: the limit o
 
 func (m *member) stream(r *Request, rest *os.File) {
 	if rest == nil {
-		m.pool.log.Error("the response to %s was cut: %s", r.Line, noFile)
+		m.pool.log.Error("the response to %s was cut: %s", r.Line, noFile, m.about("response_cut"))
 		m.pool.Cancel(r)
 		r.Responder.End(false)
 		return

@@ -207,7 +207,8 @@ func (p *Pool) giveUp(s stuckRequest) {
 		}
 		p.log.Error("%s (PID %d) is stuck: %s has run for %.1fs (--request-timeout); the client got 504, the worker is replaced; it is at\n    %s",
 			s.member.worker, s.member.worker.PID(), s.line, s.ran.Seconds(),
-			strings.ReplaceAll(strings.TrimSpace(trace), "\n", "\n    "))
+			strings.ReplaceAll(strings.TrimSpace(trace), "\n", "\n    "),
+			s.member.about("worker_stuck"))
 		s.member.ask(retirement{reason: "stuck", stuck: true})
 	})
 }

@@ -248,7 +248,7 @@ func (p *Pool) Shutdown(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			for m, held := range p.killAll() {
-				p.log.Warn("killing %s (PID %d): it did not finish in time%s", m.worker, m.worker.PID(), held)
+				p.log.Warn("killing %s (PID %d): it did not finish in time%s", m.worker, m.worker.PID(), held, m.about("worker_killed"))
 			}
 		case <-over:
 		}

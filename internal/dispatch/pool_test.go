@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"serval/internal/logs"
 	"serval/internal/wire"
 	"serval/internal/worker"
 )
@@ -91,7 +92,7 @@ func (l *testLog) Error(format string, args ...any)  { l.add(format, args) }
 func (l *testLog) add(format string, args []any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.lines = append(l.lines, fmt.Sprintf(format, args...))
+	l.lines = append(l.lines, logs.Text(format, args...))
 }
 
 func (l *testLog) text() string {

@@ -93,7 +93,7 @@ func (p *Pool) Phased(next Config, report func(Progress)) error {
 func (p *Pool) back(seats []*seat, before *Config) {
 	for i, s := range seats {
 		if err := p.change(s, before, i, len(seats), func(Progress) {}); err != nil && !p.stopping() {
-			p.log.Error("worker %d stays as it is, since the release before does not boot any more: %v", s.index, err)
+			p.log.Error("worker %d stays as it is, since the release before does not boot any more: %v", s.index, err, s.about("worker_stays"))
 		}
 	}
 }

@@ -68,7 +68,7 @@ func (s *seat) launch(cfg *Config) (*member, error) {
 		<-w.Exited()
 		return nil, err
 	}
-	p.log.Detail("Worker %d (PID: %d) booted in %.2fs, phase: %d", s.index, w.PID(), time.Since(w.Started).Seconds(), cfg.Phase)
+	p.log.Detail("Worker %d (PID: %d) booted in %.2fs, phase: %d", s.index, w.PID(), time.Since(w.Started).Seconds(), cfg.Phase, m.about("worker_booted"))
 	return m, nil
 }
 
@@ -103,7 +103,7 @@ func (s *seat) run() {
 	}
 	exit := s.drain(m)
 	if !s.pool.stopping() {
-		s.pool.log.Detail("Worker %d (PID: %d) retired: fewer are wanted; it %s", m.worker.Index, m.worker.PID(), exit)
+		s.pool.log.Detail("Worker %d (PID: %d) retired: fewer are wanted; it %s", m.worker.Index, m.worker.PID(), exit, m.about("worker_retired"))
 	}
 }
 
@@ -149,7 +149,7 @@ func (s *seat) reboot() {
 		s.admit(m)
 	case !s.pool.stopping():
 		s.failures++
-		s.pool.log.Error("worker %d did not boot (attempt %d, next in about %s): %v", s.index, s.failures, s.backoff(), err)
+		s.pool.log.Error("worker %d did not boot (attempt %d, next in about %s): %v", s.index, s.failures, s.backoff(), err, s.about("worker_not_booted", "attempt", s.failures))
 	}
 }
 
@@ -188,7 +188,7 @@ func (s *seat) lost() {
 		s.failures = 0
 	}
 	s.failures++
-	s.pool.log.Error("%s (PID %d) %s after %s%s; replacing it", m.worker, m.worker.PID(), m.worker.Exit(), human(lived), m.legacy)
+	s.pool.log.Error("%s (PID %d) %s after %s%s; replacing it", m.worker, m.worker.PID(), m.worker.Exit(), human(lived), m.legacy, m.about("worker_died"))
 }
 
 // replace puts a new worker of the same generation into the place of this one. A stuck worker gets no more requests from
@@ -220,7 +220,7 @@ func (s *seat) replace(r retirement) {
 	if err != nil {
 		if !s.pool.stopping() {
 			s.failures++
-			s.pool.log.Error("worker %d was to be replaced (%s), but its successor did not boot; the old one stays: %v", s.index, r.reason, err)
+			s.pool.log.Error("worker %d was to be replaced (%s), but its successor did not boot; the old one stays: %v", s.index, r.reason, err, m.about("worker_stays"))
 			s.pool.postpone(m)
 		}
 		return
@@ -239,7 +239,7 @@ func (s *seat) retire(m *member, reason string) (gone <-chan struct{}) {
 	s.pool.running.Go(func() {
 		defer close(over)
 		exit := s.drain(m)
-		s.pool.log.Detail("Worker %d (PID: %d) retired: %s; it %s", m.worker.Index, m.worker.PID(), reason, exit)
+		s.pool.log.Detail("Worker %d (PID: %d) retired: %s; it %s", m.worker.Index, m.worker.PID(), reason, exit, m.about("worker_retired"))
 	})
 	return over
 }
@@ -285,7 +285,7 @@ func (s *seat) drain(m *member) worker.Exit {
 			p.mu.Lock()
 			held := m.holdings()
 			p.mu.Unlock()
-			p.log.Warn("killing %s (PID %d): it did not finish within %s (--shutdown-timeout)%s", m.worker, m.worker.PID(), patience, held)
+			p.log.Warn("killing %s (PID %d): it did not finish within %s (--shutdown-timeout)%s", m.worker, m.worker.PID(), patience, held, m.about("worker_killed"))
 			m.worker.Kill()
 		case <-look.C:
 		}
@@ -335,7 +335,7 @@ func (s *seat) check() {
 		return
 	}
 	reason := fmt.Sprintf("its memory (PSS) is %d MB, the limit %d MB (--worker-memory-limit)", pss>>20, s.cfg.MemoryLimit>>20)
-	s.pool.log.Warn("replacing %s (PID %d): %s", m.worker, m.worker.PID(), reason)
+	s.pool.log.Warn("replacing %s (PID %d): %s", m.worker, m.worker.PID(), reason, m.about("worker_replaced"))
 	s.replace(retirement{reason: reason})
 }
 

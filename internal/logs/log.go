@@ -15,8 +15,8 @@ import (
 type Format int
 
 const (
-	Text Format = iota // for people, and for tools that know Puma's lines
-	JSON               // an object a line
+	Plain Format = iota // text for people, and for tools that know Puma's lines
+	JSON                // an object a line
 )
 
 // ParseFormat knows "text" and "json"; anything else is text.
@@ -24,7 +24,7 @@ func ParseFormat(name string) Format {
 	if name == "json" {
 		return JSON
 	}
-	return Text
+	return Plain
 }
 
 // Log is the event log. Every line is one write, so lines of several processes on one stream do not mix. It may be
@@ -101,11 +101,7 @@ func (l *Log) Error(format string, args ...any) { l.write(&l.err, "ERROR: ", for
 
 func (l *Log) write(to *io.Writer, mark, format string, args []any) {
 	fields, args := cutFields(args)
-	text := format
-	if len(args) > 0 {
-		text = fmt.Sprintf(format, args...)
-	}
-	text = strings.TrimRight(text, "\n")
+	text := strings.TrimRight(Text(format, args...), "\n")
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -128,6 +124,14 @@ func (l *Log) priority(to *io.Writer, mark string) string {
 		return "<4>"
 	}
 	return "<6>"
+}
+
+// Text is what a line says for people: fmt.Sprintf without the fields.
+func Text(format string, args ...any) string {
+	if _, args = cutFields(args); len(args) == 0 {
+		return format
+	}
+	return fmt.Sprintf(format, args...)
 }
 
 // cutFields takes the fields off the end of the arguments.

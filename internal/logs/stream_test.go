@@ -14,7 +14,7 @@ import (
 func TestALoneLineIsWrittenAfterTheFlushInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &recorder{}
-		s := NewStream(w, nil, Text)
+		s := NewStream(w, nil, Plain)
 		l := NewAccessLog(s)
 		time.Sleep(time.Hour) // nothing to do for long does no harm
 		want := ""
@@ -38,7 +38,7 @@ func TestALoneLineIsWrittenAfterTheFlushInterval(t *testing.T) {
 func TestManyLinesAreWrittenAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &recorder{}
-		s := NewStream(w, nil, Text)
+		s := NewStream(w, nil, Plain)
 		l := NewAccessLog(s)
 		start := time.Now()
 		for w.String() == "" {
@@ -55,7 +55,7 @@ func TestManyLinesAreWrittenAtOnce(t *testing.T) {
 func TestClosingWritesWhatIsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &recorder{}
-		s := NewStream(w, nil, Text)
+		s := NewStream(w, nil, Plain)
 		l := NewAccessLog(s)
 		l.Add(example())
 		start := time.Now()
@@ -82,7 +82,7 @@ func (g *gate) Write(p []byte) (int, error) {
 func TestALogNobodyReadsDropsLinesAndSaysHowMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{open: make(chan struct{})}
-		s := NewStream(g, nil, Text)
+		s := NewStream(g, nil, Plain)
 		l := NewAccessLog(s)
 		line := len(plainAccess(example()))
 		const more = 1000
@@ -125,7 +125,7 @@ func atoi(t *testing.T, digits string) (n int) {
 
 func TestLinesOfManyGoroutinesStayWhole(t *testing.T) {
 	w := &recorder{}
-	s := NewStream(w, nil, Text)
+	s := NewStream(w, nil, Plain)
 	l := NewAccessLog(s)
 	var all sync.WaitGroup
 	for range 8 {
@@ -145,7 +145,7 @@ func TestLinesOfManyGoroutinesStayWhole(t *testing.T) {
 func TestAWrittenLineTakesTheOthersAlongAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &recorder{}
-		s := NewStream(w, nil, Text)
+		s := NewStream(w, nil, Plain)
 		NewAccessLog(s).Add(example())
 		start := time.Now()
 		io.WriteString(s, "an event\n")
@@ -159,7 +159,7 @@ func TestAWrittenLineTakesTheOthersAlongAtOnce(t *testing.T) {
 func TestALogNobodyReadsHoldsNobodyUpForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{open: make(chan struct{})}
-		s := NewStream(g, nil, Text)
+		s := NewStream(g, nil, Plain)
 		start := time.Now()
 		for range 100 {
 			io.WriteString(s, "line\n")
@@ -186,8 +186,8 @@ func TestAFullDiskIsSaidOnce(t *testing.T) {
 	}
 	defer full.Close()
 	for format, want := range map[Format]string{
-		Text: "ERROR: cannot write the log: no space left on device; what it does not take is lost, requests are served; this is said once\n",
-		JSON: `"event":"log_failed","message":"cannot write the log: no space left on device;`,
+		Plain: "ERROR: cannot write the log: no space left on device; what it does not take is lost, requests are served; this is said once\n",
+		JSON:  `"event":"log_failed","message":"cannot write the log: no space left on device;`,
 	} {
 		said := &recorder{}
 		s := NewStream(full, said, format)
@@ -209,7 +209,7 @@ func TestAClosedFileIsSaidOnce(t *testing.T) {
 	read.Close()
 	write.Close()
 	said := &recorder{}
-	s := NewStream(write, said, Text)
+	s := NewStream(write, said, Plain)
 	io.WriteString(s, "a\n")
 	io.WriteString(s, "b\n")
 	s.Close()
@@ -233,7 +233,7 @@ func (f *flaky) Write(p []byte) (int, error) {
 
 func TestALogThatWorksAgainIsWrittenAgain(t *testing.T) {
 	w := &flaky{}
-	s := NewStream(w, nil, Text)
+	s := NewStream(w, nil, Plain)
 	for i, line := range []string{"a\n", "b\n", "c\n"} {
 		w.broken = i == 1
 		io.WriteString(s, line)
@@ -259,7 +259,7 @@ func (r *reader) Format(line []byte) bool {
 
 func TestLinesGoThroughTheFormatterOneByOne(t *testing.T) {
 	w, f := &recorder{}, &reader{takes: true}
-	s := NewStream(w, nil, Text)
+	s := NewStream(w, nil, Plain)
 	io.WriteString(s, "early\n")
 	s.FormatBy(f)
 	access := NewAccessLog(s)
@@ -285,9 +285,9 @@ func TestAddingALineAllocatesNothing(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	s := NewStream(io.Discard, nil, Text)
+	s := NewStream(io.Discard, nil, Plain)
 	defer s.Close()
-	for _, format := range []Format{Text, JSON} {
+	for _, format := range []Format{Plain, JSON} {
 		s.As(format)
 		l, a := NewAccessLog(s), fullExample()
 		for range 1000 {
@@ -300,7 +300,7 @@ func TestAddingALineAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkAdd(b *testing.B) {
-	for name, format := range map[string]Format{"text": Text, "json": JSON} {
+	for name, format := range map[string]Format{"text": Plain, "json": JSON} {
 		b.Run(name, func(b *testing.B) {
 			s := NewStream(io.Discard, nil, format)
 			defer s.Close()

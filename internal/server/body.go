@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"serval/internal/http1"
+	"serval/internal/logs"
 	"serval/internal/wire"
 )
 
@@ -152,7 +153,7 @@ func (c *conn) bodyFailed(err error) {
 	case errors.As(err, &refused):
 		c.refuse(refused.Status, refused.Reason)
 	case errors.Is(err, errSpool):
-		c.srv.config().Log.Error("%v; the client got 503", err)
+		c.srv.config().Log.Error("%v; the client got 503", err, logs.Named("body_not_spooled"))
 		c.refuse(503, "")
 	case c.late():
 		c.refuse(408, "the request body did not arrive in time")

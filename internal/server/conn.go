@@ -368,7 +368,7 @@ func (c *conn) hurry() {
 
 // turnAway answers a connection that is one too many.
 func (c *conn) turnAway() {
-	c.srv.complain("connections", "refused a connection from %s: %d are open (--max-connections)", c.remote, c.srv.config().MaxConnections)
+	c.srv.complain("connection_refused", "refused a connection from %s: %d are open (--max-connections)", c.remote, c.srv.config().MaxConnections)
 	c.refuse(503, "")
 }
 
@@ -425,7 +425,7 @@ func (c *conn) handOver(give dispatch.Give) {
 		f, err = nil, fmt.Errorf("its client has sent %d bytes already, and no more than %d can go along", len(leftover), wire.MaxText)
 	}
 	if err != nil {
-		c.srv.config().Log.Error("cannot hand a hijacked connection to its app: %v", err)
+		c.srv.config().Log.Error("cannot hand a hijacked connection to its app: %v", err, logs.Named("hijack_failed"))
 		leftover = nil
 	}
 	give(f, leftover)

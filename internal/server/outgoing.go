@@ -6,6 +6,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"serval/internal/logs"
 )
 
 // write sends bytes, in order. What the socket does not take at once is kept, and a goroutine writes it as the client
@@ -35,7 +37,7 @@ func (c *conn) write(a, b []byte) {
 			continue
 		}
 		if err := c.backlog.add(data, c.srv.config().SpoolDir); err != nil {
-			c.srv.warnOnce("spool", "a response for a slow reader cannot be kept on disk: %v; it is kept in memory, and the app waits where it can; this is said once", err)
+			c.srv.warnOnce("response_not_spooled", "a response for a slow reader cannot be kept on disk: %v; it is kept in memory, and the app waits where it can; this is said once", err)
 		}
 	}
 	c.startDraining()
@@ -92,7 +94,7 @@ func (c *conn) drain() {
 		c.mu.Unlock()
 		switch {
 		case err != nil:
-			c.srv.config().Log.Error("cannot read back a response that waits for a slow reader: %v; the connection was cut", err)
+			c.srv.config().Log.Error("cannot read back a response that waits for a slow reader: %v; the connection was cut", err, logs.Named("response_cut"))
 		case data != nil:
 			err = c.push(data)
 		default:
@@ -148,7 +150,7 @@ func (c *conn) sendFile(f *os.File, at, left int64) error {
 	})
 	if err == nil && n == 0 {
 		err = errors.New("the file became shorter while it was sent")
-		c.srv.config().Log.Error("%s: %v; the connection was cut", c.work.req.Line, err)
+		c.srv.config().Log.Error("%s: %v; the connection was cut", c.work.req.Line, err, logs.Named("response_cut"))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

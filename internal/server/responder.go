@@ -140,7 +140,7 @@ func (c *conn) Fail(status int, reason string) {
 	if !c.open() {
 		return
 	}
-	c.srv.complain(strconv.Itoa(status), "%s got %d: %s", c.work.req.Line, status, reason)
+	c.srv.complain("request_"+strconv.Itoa(status), "%s got %d: %s", c.work.req.Line, status, reason)
 	block := "Content-Type\x00text/plain; charset=utf-8\x00Cache-Control\x00no-store\x00"
 	if status == 503 {
 		block += "Retry-After\x001\x00"

@@ -97,11 +97,11 @@ func (c *conn) writeHead(status int, block, first []byte, size int64) {
 // warnOfApp tells the operator once what the app does wrong.
 func (c *conn) warnOfApp() {
 	if c.framing.Dropped > 0 {
-		c.srv.warnOnce("header", "%s: %d header lines of the response were left out, because their names or values contain characters that no header may (RFC 9110 §5); this is said once",
+		c.srv.warnOnce("header_dropped", "%s: %d header lines of the response were left out, because their names or values contain characters that no header may (RFC 9110 §5); this is said once",
 			c.work.req.Line, c.framing.Dropped)
 	}
 	if c.framing.LengthMismatch {
-		c.srv.warnOnce("length", "%s: the response says a Content-Length that is not the size of its body; the size was sent; this is said once", c.work.req.Line)
+		c.srv.warnOnce("length_mismatch", "%s: the response says a Content-Length that is not the size of its body; the size was sent; this is said once", c.work.req.Line)
 	}
 }
 
@@ -131,7 +131,7 @@ func (c *conn) decode(data []byte) []byte {
 	}
 	out, _, done, err := c.decoder.Decode(nil, data, &http1.Limits{})
 	if err != nil {
-		c.srv.warnOnce("chunks", "%s: the app set Transfer-Encoding: chunked, but its body is no sequence of chunks: %v; the connection was cut; this is said once", c.work.req.Line, err)
+		c.srv.warnOnce("chunks_broken", "%s: the app set Transfer-Encoding: chunked, but its body is no sequence of chunks: %v; the connection was cut; this is said once", c.work.req.Line, err)
 		c.cut()
 		c.stopApp()
 		return nil
@@ -146,7 +146,7 @@ func (c *conn) clamp(data []byte) []byte {
 		return data
 	}
 	if int64(len(data)) > c.left {
-		c.srv.warnOnce("long", "%s: the body is longer than its Content-Length; the rest was left out; this is said once", c.work.req.Line)
+		c.srv.warnOnce("body_too_long", "%s: the body is longer than its Content-Length; the rest was left out; this is said once", c.work.req.Line)
 		data = data[:c.left]
 	}
 	c.left -= int64(len(data))

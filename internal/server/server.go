@@ -149,7 +149,7 @@ func (s *Server) accept(l net.Listener) {
 			return
 		}
 		// Out of descriptors, most likely. Those that wait are accepted when there are some again.
-		s.complain("accept", "cannot accept a connection on %s, trying again in %s: %v", l.Addr(), pause, err)
+		s.complain("accept_failed", "cannot accept a connection on %s, trying again in %s: %v", l.Addr(), pause, err)
 		time.Sleep(pause)
 		pause = min(2*pause, time.Second)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"serval/internal/dispatch"
 	"serval/internal/http1"
+	"serval/internal/logs"
 	"serval/internal/wire"
 )
 
@@ -89,7 +90,7 @@ func (l *testLog) Error(format string, args ...any) { l.add(format, args) }
 func (l *testLog) add(format string, args []any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.lines = append(l.lines, fmt.Sprintf(format, args...))
+	l.lines = append(l.lines, logs.Text(format, args...))
 }
 
 func (l *testLog) has(text string) bool {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"serval/internal/logs"
 )
 
 // throttle keeps complaints of one kind to one a second: under overload there may be thousands, and the log must neither
@@ -42,15 +44,15 @@ func (t *throttle) allow(kind string, now time.Time) (note string, ok bool) {
 }
 
 // complain logs a warning, unless one of its kind was logged within the last second.
-func (s *Server) complain(kind, format string, args ...any) {
-	if note, ok := s.throttle.allow(kind, time.Now()); ok {
-		s.config().Log.Warn(format+"%s", append(args, note)...)
+func (s *Server) complain(event, format string, args ...any) {
+	if note, ok := s.throttle.allow(event, time.Now()); ok {
+		s.config().Log.Warn(format+"%s", append(args, note, logs.Named(event))...)
 	}
 }
 
 // warnOnce logs a kind of complaint the first time it comes up; a broken app would fill the disk with them.
-func (s *Server) warnOnce(kind, format string, args ...any) {
-	if _, again := s.warned.LoadOrStore(kind, true); !again {
-		s.config().Log.Warn(format, args...)
+func (s *Server) warnOnce(event, format string, args ...any) {
+	if _, again := s.warned.LoadOrStore(event, true); !again {
+		s.config().Log.Warn(format, append(args, logs.Named(event))...)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -112,13 +113,16 @@ func (s *Server) run() {
 	s.t.Cleanup(s.cleanup)
 }
 
+// listening is the line that names a socket, as text or as JSON.
+var listening = regexp.MustCompile(`(?:\* |"message":")Listening on ([^\s"]+)`)
+
 // AwaitListening waits until the server takes connections.
 func (s *Server) AwaitListening() {
 	s.t.Helper()
 	s.AwaitLog("Use Ctrl-C to stop")
 	for line := range strings.Lines(s.Out.String()) {
-		if _, url, ok := strings.Cut(line, "* Listening on "); ok {
-			s.URLs = append(s.URLs, strings.TrimSpace(url))
+		if found := listening.FindStringSubmatch(line); found != nil {
+			s.URLs = append(s.URLs, found[1])
 		}
 	}
 }

@@ -35,6 +35,17 @@ type MoldHandler interface {
 	Stats() string
 }
 
+// grant passes a wish of the process on to h; nil: nobody is there to grant it.
+func (c *child) grant(m wire.Message, h MoldHandler) {
+	switch {
+	case h == nil:
+	case m.Kind == wire.Command:
+		h.Command(string(m.Text))
+	case m.Kind == wire.WantStats:
+		c.control.try(wire.Message{Kind: wire.Stats, ID: m.ID, Text: []byte(h.Stats())}) //nolint:errcheck // it asks no more
+	}
+}
+
 // Mold is a process that workers are forked from. It stands for the process that Puma calls the master: the blocks of the
 // configuration which are for that one run in it.
 type Mold struct {
@@ -111,14 +122,8 @@ func (m *Mold) run() {
 }
 
 func (m *Mold) hear(msg wire.Message) {
-	if m.handle(msg) || m.handler == nil {
-		return
-	}
-	switch msg.Kind {
-	case wire.Command:
-		m.handler.Command(string(msg.Text))
-	case wire.WantStats:
-		m.control.try(wire.Message{Kind: wire.Stats, ID: msg.ID, Text: []byte(m.handler.Stats())}) //nolint:errcheck // it asks no more
+	if !m.handle(msg) {
+		m.grant(msg, m.handler)
 	}
 }
 

@@ -3,9 +3,12 @@ package worker
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,6 +17,8 @@ import (
 
 	"serval/internal/wire"
 	"serval/ruby"
+
+	"golang.org/x/sys/unix"
 )
 
 // molded is a mold, booted, whose app is the text of a config.ru.
@@ -29,13 +34,17 @@ func molded(t *testing.T, app string, preload bool) (*Mold, string) {
 func startedMold(t *testing.T, app string, preload bool) (*Mold, string) {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "config.ru"), []byte(app), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	write(t, dir, "config.ru", app)
+	return moldIn(t, dir, preload, nil), dir
+}
+
+// moldIn is a mold of the app in dir, with the configuration of its puma.rb if there is one.
+func moldIn(t *testing.T, dir string, preload bool, h MoldHandler) *Mold {
+	t.Helper()
 	m, err := StartMold(MoldConfig{
-		Ruby: "ruby", Script: runtimeFile(t, "serval/mold.rb"), Dir: dir, Env: os.Environ(), Preload: preload,
+		Ruby: "ruby", Script: runtimeFile(t, "serval/mold.rb"), Dir: dir, Env: environment(t), Preload: preload,
 		Settings: settings(dir), Stdout: os.Stdout, Stderr: os.Stderr,
-	}, nil)
+	}, h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,11 +52,36 @@ func startedMold(t *testing.T, app string, preload bool) (*Mold, string) {
 		m.Kill()
 		<-m.Exited()
 	})
-	return m, dir
+	return m
+}
+
+func write(t *testing.T, dir, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func settings(dir string) []string {
-	return []string{"threads=2", "workers=2", "rackup=" + filepath.Join(dir, "config.ru")}
+	lines := []string{"threads=2", "workers=2", "rackup=" + filepath.Join(dir, "config.ru")}
+	if config := filepath.Join(dir, "puma.rb"); exists(config) {
+		lines = append(lines, "config="+config)
+	}
+	return lines
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func environment(t *testing.T) []string {
+	t.Helper()
+	fixture, err := filepath.Abs("../../ruby/test/support/configuration.rb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(os.Environ(), "RUBYOPT=-r"+fixture)
 }
 
 // runtimeFile is a file of the real runtime.
@@ -184,13 +218,7 @@ func TestWorkersOutliveTheirMold(t *testing.T) {
 
 func TestManyForksLeaveNothingBehind(t *testing.T) {
 	m, dir := molded(t, whoAmI, true)
-	inMold := func() int {
-		entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", m.PID()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(entries)
-	}
+	inMold := func() int { return inProcess(t, m.PID()) }
 	var ours, theirs int
 	for i := range 12 {
 		w, _ := forked(t, m, dir, i)
@@ -233,17 +261,7 @@ func TestAWarmWorkerBecomesTheMold(t *testing.T) {
 	first, dir := molded(t, whoAmI, true)
 	w, h := forked(t, first, dir, 0)
 	get(t, w, h, "/warm")
-	m, err := w.Promote(MoldConfig{Settings: settings(dir)}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		m.Kill()
-		<-m.Exited()
-	})
-	if err := m.Boot(30*time.Second, nil); err != nil {
-		t.Fatal(err)
-	}
+	m := promoted(t, w, dir)
 	if got := get(t, w, h, "/after"); got != fmt.Sprintf("%d %d %d /warm,/after", first.PID(), w.PID(), os.Getpid()) {
 		t.Errorf("the worker that was promoted says %s", got)
 	}
@@ -284,4 +302,236 @@ func TestQuestionsAreAnsweredByWorkersAndMolds(t *testing.T) {
 	before := w.LastCheckIn()
 	w.CheckIn()
 	eventually(t, "the worker checks in", func() bool { return w.LastCheckIn().After(before) })
+}
+
+// noting is a puma.rb with a block of every kind, which write down what runs where.
+const noting = `
+$note = ->(text) { File.write("notes", "#{text}\n", mode: "a") }
+$where = ->(text) { $note.call("#{Process.pid} #{text}") }
+%i[before_fork before_worker_fork after_worker_fork before_worker_boot before_worker_shutdown before_refork after_refork
+   after_booted after_stopped before_thread_start].each do |name|
+  public_send(name) { |*args| $where.call([name, *args.compact].join(" ")) }
+end
+before_restart { |launcher| $where.call("before_restart #{launcher.respond_to?(:restart)}") }
+after_worker_shutdown do |h|
+  $where.call("after_worker_shutdown #{h.index} #{h.pid} #{h.phase} #{h.process_status.exitstatus} #{h.started_at.to_i} #{h.last_status[:running]}")
+end
+`
+
+const notingApp = `
+$where.call("load")
+run ->(env) { [200, {}, ["hello"]] }
+`
+
+func notes(t *testing.T, dir string) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "notes"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSpace(string(text)), "\n")
+}
+
+// hooked is the story of a mold and one worker from start to end, as its hooks tell it.
+func hooked(t *testing.T, preload bool) (m *Mold, w *Worker, story []string) {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, dir, "puma.rb", noting)
+	write(t, dir, "config.ru", notingApp)
+	m = moldIn(t, dir, preload, nil)
+	if err := m.Boot(30*time.Second, nil); err != nil {
+		t.Fatal(err)
+	}
+	w, h := forked(t, m, dir, 1)
+	get(t, w, h, "/")
+	if err := m.Hook("after_booted"); err != nil {
+		t.Fatal(err)
+	}
+	w.Finish()
+	awaitExit(t, w)
+	err := m.Hook("after_worker_shutdown", "1", strconv.Itoa(w.PID()), "3", strconv.Itoa(int(w.Exit().Status)), "1700000000", `{"running":2}`)
+	if err = errors.Join(err, m.Hook("before_restart"), m.Hook("after_stopped")); err != nil {
+		t.Fatal(err)
+	}
+	return m, w, notes(t, dir)
+}
+
+func TestHooksRunWhereAndWhenPumaRunsThem(t *testing.T) {
+	for _, preload := range []bool{true, false} {
+		m, w, story := hooked(t, preload)
+		mold, worker := fmt.Sprint(m.PID(), " "), fmt.Sprint(w.PID(), " ")
+		want := []string{mold + "before_fork", mold + "before_worker_fork 1", worker + "before_worker_boot 1"}
+		if preload {
+			want = append([]string{mold + "load"}, want...)
+		} else {
+			want = append(want, worker+"load")
+		}
+		want = append(want, worker+"before_thread_start", worker+"before_thread_start", mold+"after_booted", worker+"before_worker_shutdown 1",
+			mold+fmt.Sprintf("after_worker_shutdown 1 %d 3 0 1700000000 2", w.PID()), mold+"before_restart true", mold+"after_stopped")
+		// The one that runs beside the new worker.
+		after := mold + "after_worker_fork 1"
+		if !slices.Contains(story, after) {
+			t.Errorf("after_worker_fork is not among %q", story)
+		}
+		story = slices.DeleteFunc(story, func(note string) bool { return note == after })
+		if !slices.Equal(story, want) {
+			t.Errorf("preload %v: the hooks ran as\n%s\ninstead of\n%s", preload, strings.Join(story, "\n"), strings.Join(want, "\n"))
+		}
+	}
+}
+
+func TestHooksOfARefork(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "puma.rb", noting)
+	write(t, dir, "config.ru", notingApp)
+	first := moldIn(t, dir, true, nil)
+	if err := first.Boot(30*time.Second, nil); err != nil {
+		t.Fatal(err)
+	}
+	w, _ := forked(t, first, dir, 0)
+	m := promoted(t, w, dir)
+	forked(t, m, dir, 1)
+	if err := m.Hook("after_refork"); err != nil {
+		t.Fatal(err)
+	}
+	story := strings.Join(notes(t, dir), "\n")
+	at := 0
+	for _, note := range []string{"before_refork", "before_worker_fork 1", "after_worker_fork 1", "after_refork"} {
+		found := strings.Index(story[at:], fmt.Sprint(m.PID(), " ", note, "\n"))
+		if note == "after_refork" {
+			found = strings.Index(story[at:], fmt.Sprint(m.PID(), " ", note))
+		}
+		if found < 0 {
+			t.Fatalf("%s of the mold (PID %d) is missing, or out of order, in\n%s", note, m.PID(), story)
+		}
+		at += found
+	}
+}
+
+// wishes is a handler that takes down what a mold wants.
+type wishes struct{ commands chan string }
+
+func (w *wishes) Command(name string) { w.commands <- name }
+
+func (w *wishes) Stats() string { return `{"workers":2,"phase":7}` }
+
+func TestPluginsReachTheFrontThroughTheLauncher(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "config.ru", notingApp)
+	write(t, dir, "puma.rb", `
+before_restart do |launcher|
+  Thread.new { File.write("stats", launcher.stats.inspect); launcher.phased_restart }
+end
+$where = ->(text) {}
+`)
+	h := &wishes{make(chan string, 1)}
+	m := moldIn(t, dir, true, h)
+	if err := errors.Join(m.Boot(30*time.Second, nil), m.Hook("before_restart")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case command := <-h.commands:
+		if command != "phased_restart" {
+			t.Errorf("it asks for %s", command)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it asks for nothing")
+	}
+	if text, _ := os.ReadFile(filepath.Join(dir, "stats")); string(text) != "{:workers=>2, :phase=>7}" && string(text) != "{workers: 2, phase: 7}" {
+		t.Errorf("the statistics are %s", text)
+	}
+}
+
+// Neither a mold nor a worker may go on without a front: nobody would ever end it.
+func TestTheEndOfTheFrontEndsTheMold(t *testing.T) {
+	m, dir := molded(t, whoAmI, true)
+	w, _ := forked(t, m, dir, 0)
+	m.control.conn.CloseWrite()
+	w.control.conn.CloseWrite()
+	select {
+	case <-m.Exited():
+	case <-time.After(20 * time.Second):
+		t.Error("the mold goes on")
+	}
+	awaitExit(t, w)
+}
+
+// A worker forks while requests run and clients' sockets are with the app, and neither notices.
+func TestAPromotionDisturbsNobody(t *testing.T) {
+	first, dir := molded(t, `
+SOCKETS = []
+run ->(env) {
+  case env["PATH_INFO"]
+  when "/slow" then sleep 0.3
+  when "/take" then SOCKETS << env["rack.hijack"].call; next [200, {}, []]
+  when "/kept" then next [200, {}, [SOCKETS.map(&:closed?).inspect]]
+  end
+  [200, {}, ["done"]]
+}`, true)
+	w, h := forked(t, first, dir, 0)
+	client := take(t, w, h)
+	before := inProcess(t, w.PID())
+	slow := make(chan string, 1)
+	go func() { slow <- get(t, w, h, "/slow") }()
+	m := promoted(t, w, dir)
+	if got := <-slow; got != "done" {
+		t.Errorf("the request that ran says %q", got)
+	}
+	eventually(t, "the worker holds nothing for the mold", func() bool { return inProcess(t, w.PID()) <= before+1 })
+	next, heard := forked(t, m, dir, 1)
+	if got := get(t, next, heard, "/kept"); got != "[true]" {
+		t.Errorf("of the clients' sockets the new worker has %s", got)
+	}
+	if got := get(t, w, h, "/kept"); got != "[false]" {
+		t.Errorf("of the clients' sockets the old worker has %s", got)
+	}
+	w.Finish()
+	awaitExit(t, w)
+	client.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if n, err := client.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("the client's connection is still open after the worker's end: %v", err)
+	}
+}
+
+// take has the app hijack a client's connection, and returns the client's end.
+func take(t *testing.T, w *Worker, h *heard) *net.UnixConn {
+	t.Helper()
+	client, theirs, err := socketpair(unix.SOCK_STREAM, "client")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	defer theirs.Close()
+	if err := w.SendSocket(uint32(h.count()+1), theirs, nil); err != nil {
+		t.Fatal(err)
+	}
+	get(t, w, h, "/take")
+	eventually(t, "the thread is free", func() bool { return h.count() == 2 })
+	return client
+}
+
+func promoted(t *testing.T, w *Worker, dir string) *Mold {
+	t.Helper()
+	m, err := w.Promote(MoldConfig{Settings: settings(dir)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		m.Kill()
+		<-m.Exited()
+	})
+	if err := m.Boot(30*time.Second, nil); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// inProcess is how many descriptors a process has open.
+func inProcess(t *testing.T, pid int) int {
+	t.Helper()
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
 }

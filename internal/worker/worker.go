@@ -32,7 +32,8 @@ type Config struct {
 	Stderr   *os.File
 }
 
-// Handler takes what a worker says. It is called from one goroutine per worker, in order, and must not block.
+// Handler takes what a worker says. It is called from one goroutine per worker, in order, and must not block. One that is a
+// MoldHandler as well also hears the wishes of plugins and hooks in a worker without mold.
 type Handler interface {
 	// Frame takes one frame; file is the descriptor that came with it, or nil. The handler owns the file.
 	// Head and Body of f are good only during the call. An error says in what way the worker broke the protocol: it is
@@ -193,9 +194,15 @@ func (w *Worker) run() {
 
 // hear takes one message of the worker.
 func (w *Worker) hear(m wire.Message) {
-	if !w.handle(m) && m.Kind == wire.Retire {
-		w.handler.RetireAsked()
+	if w.handle(m) {
+		return
 	}
+	if m.Kind == wire.Retire {
+		w.handler.RetireAsked()
+		return
+	}
+	wishes, _ := w.handler.(MoldHandler)
+	w.grant(m, wishes)
 }
 
 // readFrames hands frames to the handler until the worker is gone and its last frame has been read.

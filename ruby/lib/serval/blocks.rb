@@ -52,9 +52,14 @@ module Serval
       $stdout.write(line)
     end
 
-    # Lets plugins begin. launcher: what they know as Puma's.
+    # Lets plugins begin, before the app is loaded. launcher: what they know as Puma's.
     def start_plugins(launcher)
       @configuration.start_plugins(launcher) if @configuration.respond_to?(:start_plugins)
+    end
+
+    # Starts the threads that plugins have asked for, once the app is loaded.
+    def start_background
+      @configuration.start_background if @configuration.respond_to?(:start_background)
     end
   end
 end

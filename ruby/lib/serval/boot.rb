@@ -18,16 +18,25 @@ module Serval
     def run(settings)
       prepare(settings)
       blocks = reporting(settings) { set_up(settings) }
-      serve(settings, blocks, nil)
+      return serve(settings, blocks, nil) if settings.cluster?
+
+      # Puma's single mode: the only process is the master as well.
+      require "socket"
+      require_relative "launcher"
+      launcher = Launcher.new(UNIXSocket.for_fd(CONTROL))
+      blocks.start_plugins(launcher)
+      serve(settings, blocks, nil, launcher)
     end
 
-    # The life of a worker whose bundle and configuration are there. app: nil when it is not loaded yet.
-    def serve(settings, blocks, app)
+    # The life of a worker whose bundle and configuration are there. app: nil when it is not loaded yet. launcher: that of a
+    # worker in single mode.
+    def serve(settings, blocks, app, launcher = nil)
       # Puma's single mode has no workers, and so runs none of their blocks.
       blocks.run(:before_worker_boot, settings.index) if settings.cluster?
       app ||= reporting(settings) { load_app(settings, blocks) }
+      blocks.start_background if launcher
       require_relative "runtime"
-      Runtime.new(settings, app, blocks).run
+      Runtime.new(settings, app, blocks, launcher).run
     end
 
     def prepare(settings)

@@ -81,6 +81,7 @@ module Serval
       when "p" then send_message("P", id, "")
       when "a" then answer(id) { @runtime.report(text) }
       when "l" then @runtime.log(text)
+      when "s" then @runtime.take_stats(text)
       # In threads of their own: what comes next may be the body that a request waits for.
       when "k" then Thread.new { answer(id) { @runtime.run_hook(*text.split("\0")) } }
       when "m" then @runtime.promote(id, io, text)

@@ -20,16 +20,12 @@ module Serval
     # A mold that the front has started. Only one that preloads has the app; the others have the configuration alone.
     def self.start(settings)
       Boot.prepare(settings)
-      app = nil
-      blocks = Boot.reporting(settings) do
-        blocks = Boot.set_up(settings)
-        app = Boot.load_app(settings, blocks) if settings.preload?
-        blocks
-      end
+      blocks = Boot.reporting(settings) { Boot.set_up(settings) }
       require "socket"
-      new(settings, blocks, app, UNIXSocket.for_fd(Boot::CONTROL)).open
+      new(settings, blocks, nil, UNIXSocket.for_fd(Boot::CONTROL)).open
     end
 
+    # app: nil when it is not loaded.
     def initialize(settings, blocks, app, socket)
       @settings = settings
       @blocks = blocks
@@ -38,10 +34,12 @@ module Serval
       @launcher = Launcher.new(@socket)
     end
 
-    # The first mold of a run.
+    # The first mold of a run. The order is Puma's.
     def open
-      @blocks.run(:before_fork, nil)
       @blocks.start_plugins(@launcher)
+      @app = Boot.reporting(@settings) { load_app } if @settings.preload?
+      @blocks.start_background
+      @blocks.run(:before_fork, nil)
       work
     end
 
@@ -52,6 +50,19 @@ module Serval
     end
 
     private
+
+    # Threads do not survive a fork: an app that starts some while it loads may miss them in its workers.
+    def load_app
+      before = Thread.list
+      app = Boot.load_app(@settings, @blocks)
+      started = (Thread.list - before).reject { |thread| thread.thread_variable_get(:fork_safe) }
+      started.each { |thread| Log.warn("the app started a thread while it was preloaded; workers will not have it: #{origin(thread)}") }
+      app
+    end
+
+    def origin(thread)
+      [thread.name, thread.backtrace&.first || thread.inspect].compact.join(", ")
+    end
 
     def work
       # The front decides; who sends it to all processes of the service means the front.

@@ -7,7 +7,9 @@ module Serval
     COMMANDS = %i[restart phased_restart refork stop halt].freeze
     PATIENCE = 5 # seconds
 
+    # socket: the control socket, which somebody else reads.
     def initialize(socket)
+      socket.autoclose = false # it is everybody's
       @socket = socket
       @stats = Queue.new
       @asking = Mutex.new

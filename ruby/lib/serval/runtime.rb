@@ -25,7 +25,9 @@ module Serval
   class Runtime
     attr_reader :app, :requests, :responder, :deliveries, :closings, :error_page, :out_of_band
 
-    def initialize(settings, app, blocks)
+    # launcher: what blocks and plugins get as Puma's, in single mode.
+    def initialize(settings, app, blocks, launcher = nil)
+      @launcher = launcher
       @settings = settings
       @app = app
       @blocks = blocks
@@ -77,7 +79,12 @@ module Serval
     end
 
     def run_hook(name, *args)
+      args = [@launcher] if name == "before_restart"
       @blocks.run(name.to_sym, *args)
+    end
+
+    def take_stats(text)
+      @launcher&.take_stats(text)
     end
 
     # Forks a mold, as soon as no request runs. socket: what it is to have as its control socket.

@@ -26,6 +26,7 @@ func TestDefaultIsWhatTheFieldsDocument(t *testing.T) {
 		BootTimeout:      60 * time.Second,
 		ShutdownTimeout:  30 * time.Second,
 		LogFormat:        "text",
+		ForkWorker:       -1,
 	}
 	if !reflect.DeepEqual(have, want) {
 		t.Errorf("have %+v\nwant %+v", have, want)

@@ -1,100 +1,93 @@
 package test
 
 import (
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"serval/internal/testkit"
 )
 
 const systemdPage = "docs/how-to/run-under-systemd.md"
 
-// systemdUnit writes the unit that the page shows, and returns where it is and what it sets.
-func systemdUnit(t *testing.T, s *pageShell) (path string, setting map[string]string) {
-	t.Helper()
+// release makes a release of an app that greets, inside a machine.
+func release(s *testkit.Sandbox, dir, greeting string) {
+	s.Write(dir+"/config.ru", "greeting = "+greeting+"\nrun ->(env) { [200, {}, [greeting, \"\\n\"]] }\n")
+}
+
+func TestThePageOnSystemdDoesWhatItShows(t *testing.T) {
+	t.Parallel()
+	s := testkit.NewSandbox(t)
+	s.Write("/root/.curlrc", "no-progress-meter\n") // as on a terminal
+	release(s, "/srv/blog/releases/1", `"Hello from the first release"`)
+	release(s, "/srv/blog/releases/2", `"Hello from the second release"`)
+	release(s, "/srv/blog/releases/3", `raise("a typo")`)
+	s.Do("ln", "-s", "/srv/blog/releases/1", "/srv/blog/current")
 	for _, b := range readPage(t, systemdPage).blocks() {
-		if b.file() == "" {
-			continue
-		}
-		s.carryOut(b)
-		setting = map[string]string{}
-		for line := range strings.Lines(s.here(b.text)) {
-			if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(line, "#") {
-				setting[name] = value
+		switch {
+		case b.file() != "":
+			s.Write(b.file(), b.text)
+		case b.lang == "sh":
+			for _, command := range commandLines(b.text) {
+				s.Do("bash", "-c", command)
 			}
+		case b.lang == "console":
+			converseInside(t, s, b)
 		}
-		return s.here(b.file()), setting
-	}
-	t.Fatalf("%s shows no unit", systemdPage)
-	return "", nil
-}
-
-func TestTheUnitOfThePageStartsServalAndStopsItWithoutCuttingRequests(t *testing.T) {
-	t.Parallel()
-	s := newPageShell(t)
-	_, unit := systemdUnit(t, s)
-	s.mkdir("srv/blog")
-	s.mkdir("run/" + unit["RuntimeDirectory"])
-	app := "run ->(env) { puts \"running\"; sleep 1; [200, {}, [\"slow\\n\"]] }\n"
-	s.write(filepath.Join(unit["WorkingDirectory"], "config.ru"), "$stdout.sync = true\n"+app, 0o644)
-
-	front := startTerminal(t, "bash", "-c", "exec "+unit["ExecStart"])
-	front.cmd.Dir, front.cmd.Env = unit["WorkingDirectory"], s.environment()
-	if err := front.start(); err != nil {
-		t.Fatal(err)
-	}
-	s.servers = append(s.servers, front)
-	if !front.settled() || front.ended() {
-		t.Fatalf("the unit's command does not serve:\n%s", front.text())
-	}
-	conn, err := net.Dial("unix", filepath.Join(s.top, "run", unit["RuntimeDirectory"], "serval.sock"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := testkit.NewClient(t, conn)
-	c.Send(testkit.Request("GET", "/", ""))
-	if !front.until(func(text string) bool { return strings.Contains(text, "running\n") }) {
-		t.Fatalf("the request does not run:\n%s", front.text())
-	}
-	if unit["KillSignal"] != "SIGTERM" {
-		t.Errorf("the unit stops Serval by %q", unit["KillSignal"])
-	}
-	syscall.Kill(front.cmd.Process.Pid, syscall.SIGTERM)
-	if r := c.Response("GET"); r.Body != "slow\n" {
-		t.Errorf("the request under way got %+v", r)
-	}
-	<-front.over
-	// systemd.service(5), SuccessExitStatus: a SIGTERM is a clean end.
-	if status := front.cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGTERM {
-		t.Errorf("it ended with %s", front.cmd.ProcessState)
 	}
 }
 
-func TestTheUnitOfThePageIsOneForSystemd(t *testing.T) {
+// converseInside types the commands of a block and compares what they print.
+func converseInside(t *testing.T, s *testkit.Sandbox, b pageBlock) {
+	t.Helper()
+	for _, part := range strings.Split("\n"+b.text, "\n$ ")[1:] {
+		command, shown, _ := strings.Cut(part, "\n")
+		printed, status := s.Run("bash", "-c", command)
+		if status != 0 || !matches(shown, printed, `\z`) {
+			t.Fatalf("%s (status %d) prints\n%s\nthe page, at line %d, shows\n%s", command, status, printed, b.line, shown)
+		}
+	}
+}
+
+func TestTheUnitsForAnyAppServeItBehindClosedDoors(t *testing.T) {
 	t.Parallel()
-	s := newPageShell(t)
-	path, unit := systemdUnit(t, s)
-	_, patience, _ := strings.Cut(unit["ExecStart"], "--shutdown-timeout ")
-	patient, err1 := time.ParseDuration(patience + "s")
-	stop, err2 := time.ParseDuration(unit["TimeoutStopSec"] + "s")
-	if err1 != nil || err2 != nil || stop <= patient {
-		t.Errorf("systemd kills after %s what may take %s (%v, %v)", stop, patient, err1, err2)
+	s := testkit.NewSandbox(t)
+	s.Do("ln", "-s", s.Serval, "/usr/bin/serval")
+	for _, name := range []string{"serval@.service", "serval@.socket"} {
+		text, err := os.ReadFile(filepath.Join(testkit.Root(t), "packaging", "systemd", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Unit(name, string(text))
 	}
-	analyze, err := exec.LookPath("systemd-analyze")
-	if err != nil {
-		return // a machine without systemd: what could be checked is checked
+	s.Do("useradd", "--system", "--user-group", "blog")
+	release(s, "/srv/blog/1", `"one " + Process.uid.to_s`)
+	release(s, "/srv/blog/2", `"two"`)
+	s.Do("ln", "-s", "/srv/blog/1", "/srv/blog/current")
+	s.Do("chown", "-R", "blog:", "/srv/blog")
+
+	if said := s.Do("systemd-analyze", "verify", "--man=no", "serval@blog.service"); strings.Contains(said, "serval@") {
+		t.Errorf("systemd-analyze verify says\n%s", said)
 	}
-	s.mkdir("srv/blog")
-	verify := exec.Command(analyze, "verify", "--man=no", path)
-	verify.Env = append(os.Environ(), "SYSTEMD_LOG_COLOR=0")
-	out, err := verify.CombinedOutput()
-	if err != nil || strings.Contains(string(out), "blog.service") {
-		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	s.Do("systemctl", "enable", "--now", "serval@blog.socket", "serval@blog.service")
+	ask := func() string {
+		return s.Do("curl", "--no-progress-meter", "--unix-socket", "/run/serval/blog.sock", "http://localhost/")
+	}
+	if uid := s.Do("id", "-u", "blog"); ask() != "one "+uid {
+		t.Errorf("the app answers %q", ask())
+	}
+	s.Do("ln", "-sfn", "/srv/blog/2", "/srv/blog/current")
+	s.Do("systemctl", "reload", "serval@blog")
+	s.AwaitJournal("serval@blog", "Finished hot restart")
+	if body := ask(); body != "two\n" {
+		t.Errorf("after the deployment the app answers %q", body)
+	}
+	if text := s.JournalBy("serval@blog", "err") + s.JournalBy("serval@blog", "warning"); text != "" {
+		t.Errorf("it complains:\n%s", text)
+	}
+	s.Do("systemctl", "stop", "serval@blog.socket", "serval@blog.service")
+	if result := s.Show("serval@blog", "Result"); result != "success" {
+		t.Errorf("it ended with %s", result)
 	}
 }

@@ -32,6 +32,9 @@ func TestThePagesDoWhatTheyShow(t *testing.T) {
 
 func runs(blocks []pageBlock) bool {
 	for _, b := range blocks {
+		if b.note == "systemd" {
+			return false // such a page is carried out on a machine of its own
+		}
 		if b.lang == "sh" || b.lang == "console" {
 			return true
 		}

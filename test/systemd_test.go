@@ -299,6 +299,39 @@ func TestSocketsOfSystemdLoseNoRequestWhateverBecomesOfTheUnit(t *testing.T) {
 	}
 }
 
+func TestTypeNotifyReloadIsAnswered(t *testing.T) {
+	s := newService(t, "--redirect-stdout out.log --redirect-append", "Type=notify-reload", "ReloadSignal=SIGUSR2")
+	version := 0
+	if fmt.Sscanf(s.Do("systemctl", "--version"), "systemd %d", &version); version < 253 {
+		t.Skipf("systemd %d does not know Type=notify-reload, which came with 253", version)
+	}
+	s.write("boot", "1")
+	s.Do("systemctl", "start", web)
+	s.write("release", "two")
+	s.Do("systemctl", "reload", web)
+	if body := s.get("/"); body != "two" {
+		t.Errorf("right after the reload it answers %q", body)
+	}
+	s.Unit(web, strings.Replace(s.Do("cat", "/etc/systemd/system/"+web), "ReloadSignal=SIGUSR2", "ReloadSignal=SIGHUP", 1))
+	s.Do("systemctl", "reload", web)
+}
+
+func TestALogIsOpenedAgainForAUnit(t *testing.T) {
+	s := newService(t, "--redirect-stdout out.log --redirect-append")
+	s.Do("systemctl", "start", web)
+	log, old := s.dir+"/out.log", s.dir+"/old.log"
+	if err := os.Rename(log, old); err != nil {
+		t.Fatal(err)
+	}
+	s.Do("systemctl", "kill", "--signal=HUP", "--kill-whom=main", web)
+	testkit.WaitFor(t, "there is a new log", func() bool { _, err := os.Stat(log); return err == nil })
+	s.AwaitShow(web, "ActiveState", "active")
+	text, err := os.ReadFile(old)
+	if err != nil || !strings.Contains(string(text), "* Listening on ") || strings.Contains(string(text), "<6>") {
+		t.Errorf("the log has %q, %v", text, err)
+	}
+}
+
 func TestAUnitRunByAShellIsFollowedToTheFront(t *testing.T) {
 	s := newService(t, "", "NotifyAccess=all", "KillMode=control-group")
 	unit := strings.Replace(s.Do("cat", "/etc/systemd/system/"+web), "ExecStart="+s.Serval, "ExecStart=/bin/bash -c '"+s.Serval, 1)

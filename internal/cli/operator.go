@@ -297,6 +297,7 @@ func (o *operator) Scale(by int) error {
 
 // Reopen opens the log files again, after a rotation has moved them away.
 func (o *operator) Reopen() {
+	defer o.systemd.Restarting("opening the logs again")() // HUP is what Type=notify-reload sends, and waits for an answer
 	cfg := o.config()
 	if err := logs.Reopen(cfg.RedirectStdout, cfg.RedirectStderr); err != nil {
 		o.log.Error("cannot reopen the logs: %v", err, logs.Named("reopen_failed"))

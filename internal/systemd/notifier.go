@@ -122,7 +122,7 @@ func (n *Notifier) Ready() {
 	}
 }
 
-// Restarting says that a restart begins, of whatever kind, and what the status is meanwhile. The returned function says
+// Restarting says that a restart begins, of whatever kind, or that the logs are opened again, and what the status is meanwhile. The returned function says
 // that it is over, successful or not: the old workers serve on if it was not. Restarts may overlap.
 func (n *Notifier) Restarting(status string) (over func()) {
 	if n == nil {
@@ -131,9 +131,10 @@ func (n *Notifier) Restarting(status string) (over func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.restarts++
-	if n.state == ready {
+	if n.state == ready || n.state == restarting {
 		n.enter(restarting)
-		// Type=notify-reload takes RELOADING=1 for an answer to its own signal only if it is younger (systemd 253).
+		// Type=notify-reload takes RELOADING=1 for an answer to its own signal only if it is younger (systemd 253), so it
+		// is said again when one restart follows another.
 		n.tell("RELOADING=1", "MONOTONIC_USEC="+strconv.FormatInt(monotonic().Microseconds(), 10), n.line(status), n.moreTime(time.Now()))
 	}
 	return sync.OnceFunc(n.restarted)

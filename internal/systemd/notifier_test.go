@@ -140,6 +140,7 @@ func TestSystemdHearsTheLifeOfAServer(t *testing.T) {
 		t.Errorf("systemd heard %q", message)
 	}
 	second := n.Restarting("hot restart")
+	m.until("RELOADING=1") // an answer of its own to who asked for it
 	over()
 	over() // what is over is over
 	m.silent("READY=1", 50*time.Millisecond)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // Sandbox is a machine of the test's own with a real systemd as PID 1 (script/systemd-sandbox). It sees this machine's
@@ -37,7 +38,7 @@ func NewSandbox(t testing.TB) *Sandbox {
 	}
 	Need(t, "systemd-nspawn")
 	Need(t, "ip")
-	s := &Sandbox{t: t, Serval: "/opt/serval/serval", Top: "/srv/test", name: fmt.Sprintf("t-%d-%d", os.Getpid(), sandboxes.Add(1))}
+	s := &Sandbox{t: t, Serval: "/usr/local/bin/serval", Top: "/srv/test", name: fmt.Sprintf("t-%d-%d", os.Getpid(), sandboxes.Add(1))}
 	top := t.TempDir()
 	// Users other than root are to reach the app.
 	for dir := top; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
@@ -45,12 +46,13 @@ func NewSandbox(t testing.TB) *Sandbox {
 			t.Fatal(err)
 		}
 	}
-	if out, err := s.script("up", s.name, "--ttl", "900", "--bind", top+":"+s.Top, "--bind-ro", filepath.Dir(Binary(t))+":/opt/serval"); err != nil {
+	if out, err := s.script("up", s.name, "--ttl", "900", "--bind", top+":"+s.Top, "--bind-ro", Binary(t)+":"+s.Serval); err != nil {
 		t.Fatalf("the machine does not boot: %v\n%s", err, out)
 	}
+	booted := fmt.Sprintf("--since=@%d", time.Now().Unix())
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("--- its journal\n%s---", s.journalctl("--no-hostname", "--output=short-monotonic", "--lines=200"))
+			t.Logf("--- its journal\n%s---", s.journalctl("--no-hostname", "--output=short-monotonic", "--lines=200", booted))
 		}
 		if out, err := s.script("down", s.name); err != nil {
 			t.Errorf("the machine does not go down: %v\n%s", err, out)

@@ -21,10 +21,21 @@ func (g *Generation) settings(dir string, index int) []string {
 		"rackup=" + g.within(dir, cfg.Rackup),
 		"early_hints=" + flag(cfg.EarlyHints),
 		"tag=" + cfg.Tag,
+		"environment=" + cfg.Environment,
 		"include=" + strings.Join(cfg.Include, ":"),
 		"version=" + g.version,
 		"log_format=" + cfg.LogFormat,
 		"debug_pages=" + flag(cfg.Environment == "development" || cfg.Environment == "test"),
+	}
+	if cfg.OutOfBandGC {
+		settings = append(settings, "out_of_band_gc=1")
+	}
+	if len(cfg.ConfigFiles) > 0 {
+		files := make([]string, len(cfg.ConfigFiles))
+		for i, file := range cfg.ConfigFiles {
+			files[i] = g.within(dir, file)
+		}
+		settings = append(settings, "config="+strings.Join(files, ":"))
 	}
 	if cfg.RedirectStdout != "" {
 		settings = append(settings, "stdout="+cfg.RedirectStdout)

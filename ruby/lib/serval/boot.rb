@@ -33,7 +33,7 @@ module Serval
     def serve(settings, blocks, app, launcher = nil)
       # Puma's single mode has no workers, and so runs none of their blocks.
       blocks.run(:before_worker_boot, settings.index) if settings.cluster?
-      app ||= reporting(settings) { load_app(settings, blocks) }
+      app ||= reporting(settings) { load_app(settings, blocks) }.tap { warm_up }
       blocks.start_background if launcher
       require_relative "runtime"
       Runtime.new(settings, app, blocks, launcher).run
@@ -77,6 +77,13 @@ module Serval
       raise TypeError, "the configuration's app, #{app.class}, has no method call" unless app.respond_to?(:call)
 
       app
+    end
+
+    # The app is loaded, requests come next: what is left of the loading goes, and what stays is moved together (Ruby 3.3; false
+    # for older ones, since some extensions do not bear their GC.compact). A process forked from one that did this must not
+    # do it again: it would write to all the memory that it shares.
+    def warm_up
+      Process.respond_to?(:warmup) && Process.warmup
     end
 
     # Ends the process with the reason when a step of the boot fails.

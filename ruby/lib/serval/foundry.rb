@@ -40,12 +40,14 @@ module Serval
       @app = Boot.reporting(@settings) { load_app } if @settings.preload?
       @blocks.start_background
       @blocks.run(:before_fork, nil)
+      Boot.warm_up || GC.start
       work
     end
 
     # A mold that was a worker until now.
     def reopen
       @blocks.run(:before_refork, nil)
+      Boot.warm_up || GC.start
       work
     end
 
@@ -68,16 +70,8 @@ module Serval
       # The front decides; who sends it to all processes of the service means the front.
       @apps_term = trap("TERM") {}
       require_relative "runtime" if @app
-      prepare_memory
       say("R", 0, { ruby: RUBY_VERSION, pid: Process.pid }.map { |key, value| "#{key}=#{value}\0" }.join)
       receive while true
-    end
-
-    # What the workers will never write to they go on sharing.
-    def prepare_memory
-      return Process.warmup if Process.respond_to?(:warmup) # Ruby 3.3
-
-      GC.start
     end
 
     def receive

@@ -11,11 +11,13 @@ import (
 // mayImport is docs/explanation/architecture.md as a table: what of ours each package may import.
 const mayImport = `
 serval/cmd/serval: cli
-serval/internal/cli: config dispatch generation http1 listener logs ruby server systemd worker
+serval/internal/cli: config control dispatch generation http1 listener logs ruby server systemd worker
 serval/internal/server: dispatch http1 logs wire
-serval/internal/dispatch: logs wire worker
+serval/internal/dispatch: metrics logs wire worker
 serval/internal/worker: wire
 serval/internal/config:
+serval/internal/control: listener
+serval/internal/metrics:
 serval/internal/listener:
 serval/internal/logs:
 serval/internal/systemd:

@@ -29,6 +29,7 @@ type member struct {
 	silent   int       // check-ins that it missed in a row; its seat's goroutine alone
 	asked    time.Time // when it was asked for the last one; as above
 	requests int       // that it has finished
+	before   int       // members that had its seat before it
 	expires  expiry    // when it is to be replaced
 }
 
@@ -113,6 +114,7 @@ func (m *member) take(r *Request, now time.Time) (body delivery) {
 	s.since = now
 	wire.SetID(r.Frame, s.id)
 	m.held++
+	m.pool.waits.Add(now, now.Sub(r.arrived))
 	m.pace.progress(now)
 	m.pool.lookBy(now.Add(m.pace.patience()))
 	m.worker.Add(r.Frame, r.Shape)
@@ -236,6 +238,7 @@ func (m *member) hear(f *wire.Frame) (r *Request, known bool, err error) {
 	m.pace.served(now.Sub(s.since))
 	m.release(s)
 	m.requests++
+	p.finished++
 	if m.requests == m.cfg.WarmRequests && m.seat.index == 0 {
 		p.warm.Do(m.cfg.Warm)
 	}

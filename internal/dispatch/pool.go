@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"serval/internal/metrics"
 	"serval/internal/worker"
 )
 
@@ -63,6 +64,9 @@ type Pool struct {
 	seats     []*seat
 	members   []*member // those that are serving or draining
 	queue     queue
+	queueMost int               // the longest that the queue was since somebody looked
+	waits     metrics.Histogram // how long requests waited for a thread
+	finished  int               // requests that workers have finished
 	nextID    uint32
 	turn      int       // where to look first among equals
 	closed    bool      // no new requests
@@ -151,6 +155,7 @@ func (p *Pool) Dispatch(r *Request) {
 			return
 		}
 		p.queue.push(r)
+		p.queueMost = max(p.queueMost, p.queue.len)
 		p.lookBy(now.Add(lookEvery))
 		p.mu.Unlock()
 		return
@@ -289,13 +294,14 @@ func (p *Pool) killAll() map[*member]string {
 
 // Stats is a look at the pool.
 type Stats struct {
-	Queued  int // requests that wait for a thread
-	Held    int // requests that workers hold
-	Ready   int // workers that take requests
-	Wanted  int // workers there should be
-	Phase   int // of the newest generation
-	PIDs    []int
-	Workers []WorkerStats
+	Queued   int // requests that wait for a thread
+	Held     int // requests that workers hold
+	Ready    int // workers that take requests
+	Wanted   int // workers there should be
+	Phase    int // of the newest generation
+	Finished int // requests that workers have finished, also those that are gone
+	PIDs     []int
+	Workers  []WorkerStats
 }
 
 // WorkerStats is a look at one worker.
@@ -307,20 +313,29 @@ type WorkerStats struct {
 	Threads    int
 	Held       int // requests that it runs now
 	Requests   int // requests that it has finished
+	Restarts   int // workers that had its place before it
 	Worker     *worker.Worker
+}
+
+// Waits says how long requests waited for a thread, and how long the queue was at most since the last call.
+func (p *Pool) Waits(shares ...float64) (minute, all metrics.Summary, longest int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	longest, p.queueMost = p.queueMost, p.queue.len
+	return p.waits.LastMinute(time.Now(), shares...), p.waits.SinceStart(shares...), longest
 }
 
 // Stats returns how the pool is doing.
 func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := Stats{Queued: p.queue.len, Wanted: p.config().Workers, Phase: p.config().Phase}
+	s := Stats{Queued: p.queue.len, Wanted: p.config().Workers, Phase: p.config().Phase, Finished: p.finished}
 	for _, m := range p.members {
 		s.Held += m.held
 		s.PIDs = append(s.PIDs, m.worker.PID())
 		s.Workers = append(s.Workers, WorkerStats{
 			Index: m.seat.index, PID: m.worker.PID(), Phase: m.cfg.Phase, Started: m.worker.Started, State: m.state.String(),
-			Threads: len(m.slots), Held: m.held, Requests: m.requests, Worker: m.worker,
+			Threads: len(m.slots), Held: m.held, Requests: m.requests, Restarts: m.before, Worker: m.worker,
 		})
 		if m.state == serving {
 			s.Ready++

@@ -29,6 +29,7 @@ type seat struct {
 	cfg      *Config // the generation of its worker, and of the next one should that die
 	member   *member // the one that serves; nil: there is none just now
 	failures int     // workers in a row that did not live long
+	admitted int     // workers that it ever had; guarded by the pool's lock
 
 	orders chan *order   // to replace the worker by one of another generation
 	leave  chan struct{} // closed when the seat is given up
@@ -78,6 +79,8 @@ func (s *seat) admit(m *member) {
 	s.member = m
 	p.mu.Lock()
 	p.members = append(p.members, m)
+	m.before = s.admitted
+	s.admitted++
 	p.mu.Unlock()
 	// Beside the seat's work: that may be booting a successor for minutes when the worker dies.
 	p.running.Go(func() {

@@ -182,7 +182,9 @@ func TestThePageOnVariablesHasThoseThatAreRead(t *testing.T) {
 	}
 	for file, read := range map[string]string{
 		"internal/config/load.go": `env\["(\w+)"\]`, "internal/worker/runtime.go": `os.Getenv\("(\w+)"\)`,
-		"ruby/lib/serval/env.rb": `ENV.fetch\("(\w+)"`,
+		"ruby/lib/serval/env.rb": `ENV.fetch\("(\w+)"`, "internal/listener/activation.go": `os.Getenv\("(\w+)"\)`,
+		"internal/systemd/notifier.go": `lookup\(environ, "(\w+)"\)`, "internal/systemd/environ.go": `lookup\(environ, "(\w+)"\)`,
+		"internal/systemd/journal.go": `lookup\(environ, "(\w+)"\)`,
 	} {
 		found := regexp.MustCompile(read).FindAllStringSubmatch(readPage(t, file).text, -1)
 		if len(found) == 0 {

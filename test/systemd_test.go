@@ -3,6 +3,7 @@ package test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -118,6 +119,9 @@ func TestAUnitWhoseAppDoesNotLoadFails(t *testing.T) {
 	said, status := s.Run("systemctl", "start", web)
 	if status != 1 || s.Show(web, "Result") != "exit-code" || s.Show(web, "ExecMainStatus") != "1" {
 		t.Errorf("systemctl start ended with status %d (%s), the unit with %s", status, said, s.Do("systemctl", "show", web))
+	}
+	if text := s.Show(web, "StatusText"); text != "the app did not boot: RuntimeError: this release is broken" {
+		t.Errorf("the status says %q", text)
 	}
 	s.AwaitJournal(web, "this release is broken")
 	if text := s.JournalBy(web, "err"); strings.Contains(text, "Stopping") {
@@ -300,11 +304,15 @@ func TestSocketsOfSystemdLoseNoRequestWhateverBecomesOfTheUnit(t *testing.T) {
 }
 
 func TestTypeNotifyReloadIsAnswered(t *testing.T) {
-	s := newService(t, "--redirect-stdout out.log --redirect-append", "Type=notify-reload", "ReloadSignal=SIGUSR2")
+	said, err := exec.Command(testkit.Need(t, "systemctl"), "--version").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
 	version := 0
-	if fmt.Sscanf(s.Do("systemctl", "--version"), "systemd %d", &version); version < 253 {
+	if fmt.Sscanf(string(said), "systemd %d", &version); version < 253 {
 		t.Skipf("systemd %d does not know Type=notify-reload, which came with 253", version)
 	}
+	s := newService(t, "", "Type=notify-reload", "ReloadSignal=SIGUSR2")
 	s.write("boot", "1")
 	s.Do("systemctl", "start", web)
 	s.write("release", "two")

@@ -47,6 +47,12 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	greet(log, cfg)
 	notifier := systemd.New(os.Environ(), log)
 	defer notifier.Close()
+	defer func() {
+		var ended endedBy
+		if err != nil && !errors.As(err, &ended) {
+			notifier.Failed(firstLines(err.Error(), 2))
+		}
+	}()
 
 	// The sockets come first: a taken port should be said before an app of a minute's boot is loaded. Clients that
 	// connect meanwhile wait in the kernel's queue.

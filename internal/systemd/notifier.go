@@ -79,6 +79,7 @@ func New(environ []string, log Log) *Notifier {
 	if n.watchdog, err = watchdogOf(environ); err != nil {
 		log.Warn("systemd gets no signs of life: %v", err)
 	}
+	n.tell(n.line("loading the app"))
 	n.done.Go(n.run)
 	return n
 }
@@ -120,6 +121,16 @@ func (n *Notifier) Ready() {
 		n.state = ready
 		n.tell("READY=1", "MAINPID="+strconv.Itoa(os.Getpid()), n.freshStatus())
 	}
+}
+
+// Failed says why Serval ends before it has served anyone.
+func (n *Notifier) Failed(reason string) {
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.tell(n.line(reason))
 }
 
 // Restarting says that a restart begins, of whatever kind, or that the logs are opened again, and what the status is meanwhile. The returned function says

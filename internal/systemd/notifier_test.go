@@ -121,6 +121,7 @@ func TestSystemdHearsTheLifeOfAServer(t *testing.T) {
 	m := newManager(t, "")
 	n, log := start(t, "NOTIFY_SOCKET="+m.path)
 
+	m.until("STATUS=loading the app")
 	m.until("EXTEND_TIMEOUT_USEC=20000000") // the app may boot longer than the unit allows
 	n.Watch(nil, func() string { return "2/2 workers\nready" })
 	n.Ready()
@@ -161,6 +162,14 @@ func TestSystemdHearsTheLifeOfAServer(t *testing.T) {
 	if said := log.all(); len(said) > 0 {
 		t.Errorf("the log says %q", said)
 	}
+}
+
+func TestAFailureToStartIsTold(t *testing.T) {
+	t.Parallel()
+	m := newManager(t, "")
+	n, _ := start(t, "NOTIFY_SOCKET="+m.path)
+	n.Failed("the app did not boot:\na typo")
+	m.until("STATUS=the app did not boot: a typo")
 }
 
 func TestAChangedStatusIsToldAndAnUnchangedOneIsNot(t *testing.T) {
@@ -237,6 +246,7 @@ func TestWithoutSystemdNothingIsSaid(t *testing.T) {
 		n, log := start(t, environ...)
 		n.Watch(nil, nil)
 		n.Ready()
+		n.Failed("")
 		n.Restarting("")()
 		n.Stopping("", 0)
 		if n != nil || len(log.all()) > 0 {

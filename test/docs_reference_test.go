@@ -68,9 +68,10 @@ func TestResponsesAreAsThePageSays(t *testing.T) {
 // logMarks are the methods of logs.Log, with what their lines begin with.
 var logMarks = map[string]string{"Line": "", "Event": "* ", "Detail": "- ", "Warn": "! ", "Error": "ERROR: ", "complain": "! ", "warnOnce": "! "}
 
-// logLines returns the lines that the code can log, with … for what varies.
-func logLines(t *testing.T) (lines []string) {
+// logLines returns the lines that the code can log, with … for what varies, and the name of each as an event.
+func logLines(t *testing.T) map[string]string {
 	t.Helper()
+	lines := map[string]string{}
 	verb := regexp.MustCompile(`(%[^a-z%]*[a-z])+`)
 	files, err := filepath.Glob(filepath.Join(testkit.Root(t), "internal/*/*.go"))
 	if err != nil {
@@ -85,9 +86,9 @@ func logLines(t *testing.T) (lines []string) {
 			t.Fatal(err)
 		}
 		ast.Inspect(parsed, func(n ast.Node) bool {
-			mark, format := logCall(n)
+			mark, format, event := logCall(n)
 			if line, _, _ := strings.Cut(verb.ReplaceAllString(format, "…"), "\n"); line != "" && line != "…" {
-				lines = append(lines, mark+line)
+				lines[mark+line] = event
 			}
 			return true
 		})
@@ -95,24 +96,50 @@ func logLines(t *testing.T) (lines []string) {
 	return lines
 }
 
-// logCall returns what the line of a call that logs begins with, and its format.
-func logCall(n ast.Node) (mark, format string) {
-	call, ok := n.(*ast.CallExpr)
-	if !ok {
-		return "", ""
+// logCall returns what the line of a call that logs begins with, its format, and its name as an event.
+func logCall(n ast.Node) (mark, format, event string) {
+	name, args := methodCall(n)
+	mark, logs := logMarks[name]
+	if !logs {
+		return "", "", ""
 	}
-	method, ok := call.Fun.(*ast.SelectorExpr)
-	if !ok {
-		return "", ""
-	}
-	mark, logs := logMarks[method.Sel.Name]
-	for _, arg := range call.Args {
-		if text, ok := arg.(*ast.BasicLit); ok && logs && text.Kind == token.STRING && strings.Contains(text.Value, " ") {
-			format, _ = strconv.Unquote(text.Value)
-			return mark, format
+	for _, arg := range args {
+		text := literal(arg)
+		if strings.Contains(text, " ") && format == "" {
+			format = text
+		} else if text != "" && format == "" {
+			event = text // the throttled ones are named first
+		}
+		if name, args := methodCall(arg); name == "Named" || name == "about" {
+			event = literal(args[0])
 		}
 	}
-	return "", ""
+	return mark, format, event
+}
+
+func methodCall(n ast.Node) (name string, args []ast.Expr) {
+	if call, ok := n.(*ast.CallExpr); ok {
+		if method, ok := call.Fun.(*ast.SelectorExpr); ok {
+			return method.Sel.Name, call.Args
+		}
+	}
+	return "", nil
+}
+
+// literal is a string that stands in the code, with … for what is added to it.
+func literal(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		if e.Kind == token.STRING {
+			text, _ := strconv.Unquote(e.Value)
+			return text
+		}
+	case *ast.BinaryExpr:
+		if text := literal(e.X); text != "" {
+			return text + "…"
+		}
+	}
+	return ""
 }
 
 func TestThePageOnTheLogHasEveryLine(t *testing.T) {
@@ -120,18 +147,20 @@ func TestThePageOnTheLogHasEveryLine(t *testing.T) {
 	if len(want) < 25 {
 		t.Fatalf("only %d lines were found in the code: %q", len(want), want)
 	}
-	var told []string
+	told := map[string]bool{}
 	for _, row := range readPage(t, "docs/reference/log.md").rows() {
-		told = append(told, codes(row["line"])...)
-	}
-	for _, line := range want {
-		if !slices.Contains(told, line) {
-			t.Errorf("the page leaves out\n| `%s` |", line)
+		for _, line := range codes(row["line"]) {
+			told[line] = true
+			if event, logged := want[line]; !logged {
+				t.Errorf("no code logs %q", line)
+			} else if have := strings.Trim(row["event"], "`"); have != event {
+				t.Errorf("%q is the event %q, the page says %q", line, event, have)
+			}
 		}
 	}
-	for _, line := range told {
-		if !slices.Contains(want, line) {
-			t.Errorf("no code logs %q", line)
+	for line, event := range want {
+		if !told[line] {
+			t.Errorf("the page leaves out\n| `%s` | `%s` |", line, event)
 		}
 	}
 }
@@ -268,8 +297,8 @@ var numbers = []struct{ page, says, file, code string }{
 	{"reference/failures.md", "four times a second", "internal/server/sweeper.go", "sweepEvery = 250 * time.Millisecond"},
 	{"reference/failures.md", "over 20 s", "internal/server/sweeper.go", "rateWindow = 20 * time.Second"},
 	{"reference/log.md", "the pause grows to 30 s", "internal/dispatch/seat.go", "backoffMost  = 30 * time.Second"},
-	{"reference/log.md", "at most a tenth of a second late", "internal/logs/accesslog.go", "flushInterval = 100 * time.Millisecond"},
-	{"reference/log.md", "past 4 MiB", "internal/logs/accesslog.go", "maxWaiting    = 4 << 20"},
+	{"reference/log.md", "at most a tenth of a second late", "internal/logs/stream.go", "flushInterval = 100 * time.Millisecond"},
+	{"reference/log.md", "past 4 MiB", "internal/logs/stream.go", "maxWaiting    = 4 << 20"},
 	{"reference/responses.md", "up to 256 KiB it is gathered", "ruby/lib/serval/wire.rb", "LONGEST_IN_FRAMES = 256 * 1024"},
 	{"reference/wire.md", "took less than half a\nmillisecond each", "ruby/lib/serval/closings.rb", "QUICK = 0.0005 # seconds"},
 	{"reference/wire.md", "A frame has at most 4 MiB", "internal/wire/wire.go", "MaxFrame = 4 << 20"},

@@ -370,7 +370,7 @@ func (term *terminal) ended() bool {
 
 // settled waits until the command has ended or listens.
 func (term *terminal) settled() bool {
-	return term.until(func(text string) bool { return term.ended() || strings.Contains(text, "Use Ctrl-C to stop\n") })
+	return term.until(func(text string) bool { return term.ended() || servesNow.MatchString(text) })
 }
 
 // until waits until what it has printed is as wished.
@@ -386,6 +386,9 @@ func (term *terminal) until(wish func(text string) bool) bool {
 	}
 	return false
 }
+
+// servesNow is what a server says when it is up, as text or as JSON.
+var servesNow = regexp.MustCompile(`Use Ctrl-C to stop("\})?\n`)
 
 // interrupt is a Ctrl-C.
 func (term *terminal) interrupt() {

@@ -15,6 +15,7 @@ func TestThePagesDoWhatTheyShow(t *testing.T) {
 	testkit.Need(t, "ruby")
 	testkit.Need(t, "curl")
 	testkit.Need(t, "pgrep")
+	testkit.Need(t, "jq")
 	for _, p := range docPages(t) {
 		blocks := p.blocks()
 		if !runs(blocks) {

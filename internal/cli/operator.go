@@ -53,7 +53,7 @@ func (o *operator) listen(opened []*listener.Listener) {
 			o.log.Warn("%s", l.Notice)
 		}
 		if l.Activated != "" {
-			o.log.Event("Activated %s by systemd (%s)", l.Name, l.Activated)
+			o.log.Event("Activated %s by systemd (%s)", l.Name, l.Activated, logs.Named("socket_activated", "url", l.URL))
 		}
 		o.log.Event("Listening on %s", l.URL, logs.Named("listening", "url", l.URL))
 		o.server.Serve(l)

@@ -312,7 +312,7 @@ func (s *seat) hears() bool {
 		s.pool.mu.Lock()
 		held := m.holdings()
 		s.pool.mu.Unlock()
-		s.pool.log.Error("killing %s (PID %d): its interpreter has not answered for %s (--worker-timeout)%s", m.worker, m.worker.PID(), s.cfg.Timeout, held)
+		s.pool.log.Error("killing %s (PID %d): its interpreter has not answered for %s (--worker-timeout)%s", m.worker, m.worker.PID(), s.cfg.Timeout, held, m.about("worker_killed"))
 		m.worker.Kill()
 		return false
 	}

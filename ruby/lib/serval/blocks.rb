@@ -8,12 +8,12 @@ module Serval
   class Blocks
     NONE = [].freeze
 
-    # files: paths of the configuration files. They are Ruby, and so are evaluated in each process that runs their blocks.
-    def self.load(files, environment:)
-      return new(nil) if files.empty?
+    # Evaluates the configuration files: they are Ruby, and each process that runs their blocks needs them.
+    def self.load(settings)
+      return new(nil) if settings.config.empty?
 
       require_relative "configuration" unless defined?(Configuration)
-      new(Configuration.load(files, environment: environment))
+      new(Configuration.load(settings.config, environment: settings.environment, workers: settings.workers))
     end
 
     def initialize(configuration)
@@ -52,14 +52,9 @@ module Serval
       $stdout.write(line)
     end
 
-    # Lets plugins begin, before the app is loaded. launcher: what they know as Puma's.
+    # Lets plugins begin. launcher: what they know as Puma's.
     def start_plugins(launcher)
-      @configuration.start_plugins(launcher) if @configuration.respond_to?(:start_plugins)
-    end
-
-    # Starts the threads that plugins have asked for, once the app is loaded.
-    def start_background
-      @configuration.start_background if @configuration.respond_to?(:start_background)
+      @configuration&.start_plugins(launcher)
     end
   end
 end

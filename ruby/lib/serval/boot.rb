@@ -34,7 +34,6 @@ module Serval
       # Puma's single mode has no workers, and so runs none of their blocks.
       blocks.run(:before_worker_boot, settings.index) if settings.cluster?
       app ||= reporting(settings) { load_app(settings, blocks) }.tap { warm_up }
-      blocks.start_background if launcher
       require_relative "runtime"
       Runtime.new(settings, app, blocks, launcher).run
     end
@@ -68,7 +67,7 @@ module Serval
       set_up_bundle(settings.bundle_gemfile)
       # Not earlier: Bundler may replace the process to switch to the version the lockfile names.
       [REQUESTS, CONTROL, *WAKE].each { |number| IO.for_fd(number, autoclose: false).close_on_exec = true }
-      Blocks.load(settings.config, environment: settings.environment)
+      Blocks.load(settings)
     end
 
     def load_app(settings, blocks)
@@ -146,6 +145,8 @@ module Serval
       when SystemExit
         return "the app called exit while it was loading\n#{Failure.describe(error)}"
       end
+      # These say themselves where the mistake is.
+      return Failure.message_of(error) if defined?(Configuration::Error) && error.is_a?(Configuration::Error)
       return Failure.message_of(error) if defined?(Bundler::BundlerError) && error.is_a?(Bundler::BundlerError)
 
       Failure.describe(error)

@@ -38,7 +38,6 @@ module Serval
     def open
       @blocks.start_plugins(@launcher)
       @app = Boot.reporting(@settings) { load_app } if @settings.preload?
-      @blocks.start_background
       @blocks.run(:before_fork, nil)
       Boot.warm_up || GC.start
       work

@@ -25,7 +25,7 @@ module Serval
   end
 
   class Configuration
-    def self.load(paths, environment:)
+    def self.load(paths, environment:, workers:)
       new.tap_files(paths)
     end
 
@@ -40,6 +40,7 @@ module Serval
       self
     end
 
+    def start_plugins(_launcher) = nil
     def option(_name, default = nil) = default
 
     def app(app = nil, &block)

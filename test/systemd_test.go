@@ -189,7 +189,7 @@ func TestRestartsUnderSystemdKeepTheMainProcessAndEveryRequest(t *testing.T) {
 }
 
 func TestTheWatchdogLooksAtTheFrontAndNotAtRuby(t *testing.T) {
-	s := newService(t, "-w 2 -t 2", "WatchdogSec=2", "Restart=always", "RestartSec=100ms")
+	s := newService(t, "-w 2 -t 2", "WatchdogSec=3", "Restart=always", "RestartSec=100ms")
 	s.Do("systemctl", "start", web)
 	pid := s.mainPID()
 
@@ -202,7 +202,7 @@ func TestTheWatchdogLooksAtTheFrontAndNotAtRuby(t *testing.T) {
 	testkit.WaitFor(t, "all threads are busy", func() bool {
 		return strings.Count(s.Show(web, "StatusText"), " 0 available") == 2
 	})
-	time.Sleep(5 * time.Second) // more than two watchdogs
+	time.Sleep(7 * time.Second) // more than two watchdogs
 	if s.mainPID() != pid || s.Show(web, "NRestarts") != "0" {
 		t.Error("the watchdog bit because Ruby was busy")
 	}

@@ -161,7 +161,7 @@ func (o *operator) Refork(report func(dispatch.Progress)) error {
 	return o.restart("refork", report, func(report func(dispatch.Progress)) (*generation.Generation, error) {
 		now := o.current.Load()
 		if !now.Forked() {
-			return nil, errors.New("workers are forked from one another only with preload_app! or fork_worker: set one of them, then restart")
+			return nil, errNotForked
 		}
 		warm := warmest(o.pool.Stats().Workers)
 		if warm == nil {
@@ -177,6 +177,8 @@ func (o *operator) Refork(report func(dispatch.Progress)) error {
 		return next, err
 	})
 }
+
+var errNotForked = errors.New("workers are forked from one another only with preload_app! or fork_worker: set one of them, then restart")
 
 // warmest is the worker that has served most requests.
 func warmest(workers []dispatch.WorkerStats) *worker.Worker {

@@ -169,7 +169,7 @@ module Serval
     end
 
     def facts
-      facts = { ruby: RUBY_VERSION, rack: Rack.release, pid: Process.pid }
+      facts = { ruby: RUBY_VERSION, engine: RUBY_ENGINE, patchlevel: RUBY_PATCHLEVEL, rack: Rack.release, pid: Process.pid }
       facts[:rails] = Rails::VERSION::STRING if defined?(Rails::VERSION::STRING)
       facts
     end

@@ -16,14 +16,11 @@ func addFlags(flags *pflag.FlagSet, given *[]config.Arg) {
 	flags.SortFlags = false
 	for _, s := range config.Settings {
 		f := flags.VarPF(&argValue{s, given}, s.Name, s.Short, s.Help)
+		f.NoOptDefVal = s.Bare()
+		f.Hidden = s.Help == ""
 		if s.Arg == "" {
 			f.NoOptDefVal = switchedOn
 		}
-	}
-	for _, p := range pumaOnly {
-		f := flags.VarPF(&p, p.name, p.short, "")
-		f.Hidden = true
-		f.NoOptDefVal = switchedOn // the flag alone is enough to say that it is not supported
 	}
 	flags.BoolP("help", "h", false, "show this help")
 	flags.BoolP("version", "V", false, "show the version")

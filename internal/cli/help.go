@@ -21,9 +21,11 @@ SEC is seconds (30, 1.5) or has a unit (500ms, 2m). BYTES may end in K, M or G.
 A limit of 0 is no limit, but --queue-limit 0 queues nothing,
 --shutdown-timeout 0 waits for nobody and --keepalive-timeout 0 closes at once.
 
-Flags win over the environment: WEB_CONCURRENCY (workers), PUMA_MIN_THREADS,
-PUMA_MAX_THREADS, PUMA_PERSISTENT_TIMEOUT (keep-alive), APP_ENV or RACK_ENV or
-RAILS_ENV (environment), SERVAL_RUBY (ruby), TMPDIR (spool-dir).
+The configuration file is config/serval.rb or config/puma.rb, in Ruby. Flags win
+over variables with names as SERVAL_QUEUE_LIMIT, which win over the file, which
+wins over WEB_CONCURRENCY (workers), PUMA_MIN_THREADS, PUMA_MAX_THREADS,
+PUMA_PERSISTENT_TIMEOUT (keep-alive), APP_ENV or RACK_ENV or RAILS_ENV
+(environment) and TMPDIR (spool-dir).
 
 Examples:
   serval                                  serve ./config.ru on port 9292
@@ -38,7 +40,7 @@ func writeHelp(w io.Writer) {
 	for _, group := range config.Groups {
 		fmt.Fprintf(&b, "\n%s:\n", group)
 		for _, s := range config.Settings {
-			if s.Group == group {
+			if s.Group == group && s.Help != "" {
 				writeFlag(&b, s)
 			}
 		}
@@ -55,7 +57,10 @@ func writeFlag(b *strings.Builder, s config.Setting) {
 	if s.Short != "" {
 		left = "  -" + s.Short + ", --" + s.Name
 	}
-	if s.Arg != "" {
+	switch {
+	case s.Bare() != "":
+		left += "[=" + s.Arg + "]"
+	case s.Arg != "":
 		left += " " + s.Arg
 	}
 	text := s.Help

@@ -100,17 +100,33 @@ func load(given []config.Arg, files []string) (config.Config, error) {
 			return config.Config{}, usagef("the rackup file's name is empty: name one, or leave it out for config.ru")
 		}
 	}
-	cfg, err := config.Load(given, rackup, systemd.ForChildren(os.Environ()))
+	cfg, err := config.Load(given, rackup, systemd.ForChildren(os.Environ()), script)
 	if err != nil {
 		return config.Config{}, err
 	}
-	if _, err := listener.ParseAll(cfg.Directory, cfg.Binds); err != nil {
-		return config.Config{}, usageError{err}
+	if err := checkBinds(&cfg); err != nil {
+		return config.Config{}, err
 	}
 	if err := cfg.Validate(); err != nil {
 		return config.Config{}, err
 	}
 	return cfg, checkPidfile(cfg.Pidfile)
+}
+
+// checkBinds says where the address that is wrong was named.
+func checkBinds(cfg *config.Config) error {
+	for i, uri := range cfg.Binds {
+		_, err := listener.ParseAll(cfg.Directory, []string{uri})
+		if err == nil {
+			continue
+		}
+		source := cfg.BindSource(i)
+		if source == "--bind" || source == "--port" {
+			return usageError{err}
+		}
+		return fmt.Errorf("%s: %w", source, err)
+	}
+	return nil
 }
 
 // usageError is a mistake in how serval was called.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"runtime"
 	"syscall"
@@ -19,7 +18,6 @@ import (
 	"serval/internal/server"
 	"serval/internal/systemd"
 	"serval/internal/worker"
-	"serval/ruby"
 )
 
 // start is the composition root: it puts the server together, runs it until it is asked to stop, and takes it apart in
@@ -151,11 +149,7 @@ func greet(log *logs.Log, cfg config.Config) {
 }
 
 func firstGeneration(cfg config.Config, handler worker.MoldHandler) (*generation.Generation, error) {
-	lib, err := fs.Sub(ruby.Lib, "lib")
-	if err != nil {
-		return nil, err
-	}
-	code, err := worker.NewRuntime(lib)
+	code, err := code()
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,7 @@ func TestSuggestionsAreNearOrNone(t *testing.T) {
 		"--keepalive": "--keepalive-timeout", "--max-conections": "--max-connections", "--keep-alive-timeout": "--keepalive-timeout",
 		"--reqest-timeout": "--request-timeout", "--log-request": "--log-requests", "--no-redirect": "--no-redirect-append",
 		"--frobnicate": "", "--x": "", "--daemon": "", "-x": "",
-		"--preloda": "", // what is not supported is not suggested
+		"--preloda": "--preload", "--prune-bundle": "", // what has no effect is not suggested
 	} {
 		if have := suggest(flags, typed); have != want {
 			t.Errorf("%s: have %q, want %q", typed, have, want)

@@ -1,5 +1,6 @@
 // Package config knows every setting of Serval: its name, its default, where its value came from and what is wrong
-// with it. A flag beats the environment, the environment beats the default. No other package takes
+// with it. A flag beats a SERVAL_ variable, which beats the configuration file, which beats the variables
+// that Puma knows, which beat the default. No other package takes
 // settings from the environment.
 package config
 
@@ -162,7 +163,7 @@ type Config struct {
 	// StatePath is the state file for ctl, absolute. Empty: none.
 	StatePath string
 
-	// StatePermission is the state file's mode. Zero, the default: 0600.
+	// StatePermission is the state file's mode. Default: 0600.
 	StatePermission os.FileMode
 
 	// WorkerTimeout is how long a worker may be silent before it is killed. Zero: for ever. Default: 60 s, as Puma.
@@ -201,15 +202,48 @@ type Config struct {
 	// QuietTerm ends with status 0 after a TERM, not by the signal (raise_exception_on_sigterm false).
 	QuietTerm bool
 
+	// RemoteAddress says what the app gets as REMOTE_ADDR: "socket", the default, is the client's address; "header:NAME" the
+	// first address in that header, and the client's where it has none; anything else is passed as it is.
+	RemoteAddress string
+
+	// URLScheme is what apps get as rack.url_scheme, "http" or "https". Empty, the default: what the connection is.
+	URLScheme string
+
+	// Methods are those that reach the app; others get 501. Nil, the default: all do.
+	Methods []string
+
+	// UnderscoreHeaders lets headers with an underscore in their names reach the app. Default: true.
+	UnderscoreHeaders bool
+
+	// YJIT is "on", "off" or, by default, "auto": on from Ruby 3.3 on, once the app is loaded, as Rails does it.
+	YJIT string
+
+	// App says that the configuration files hold the Rack app themselves: there need not be a rackup file.
+	App bool
+
+	// Hooks are the blocks in the configuration files, in the order they run.
+	Hooks []Hook
+
 	// WorkerEnv is the environment the workers start with: Serval's own, with RACK_ENV and PWD set right.
 	WorkerEnv []string
 
-	sources map[string]string
+	sources     map[string]string // of settings, by canonical name
+	bindSources []string          // of each bind
+	environ     []string          // what Load was given
+	wanted      []string          // configuration files as named by flag or variable
+}
+
+// Hook is a block in a configuration file.
+type Hook struct {
+	Name    string // Puma 8's, as before_worker_boot
+	Written string // the method that was called, as on_worker_boot
+	Place   string // the processes it runs in: "mold" or "worker"
+	Source  string // file and line
 }
 
 // Default is the configuration of a Serval that was asked for nothing. Directory is left empty; Load fills it.
 func Default() Config {
-	c := Config{sources: map[string]string{}, ForkWorker: -1}
+	c := Config{sources: map[string]string{}, ForkWorker: -1, UnderscoreHeaders: true}
 	for i := range Settings {
 		s := &Settings[i]
 		if s.Default == "" {
@@ -228,10 +262,19 @@ func (c *Config) WorkerCount() int { return max(c.Workers, 1) }
 // Cluster reports whether the user asked for workers by number, which is when Puma puts process ids into its log.
 func (c *Config) Cluster() bool { return c.Workers > 0 }
 
-// Source says where a setting, named as its flag is, got its value: "--threads", "PUMA_MAX_THREADS" or "default".
+// Source says where a setting, named as its flag is, got its value: "--threads", "SERVAL_THREADS",
+// "config/puma.rb:12", "PUMA_MAX_THREADS" or "default".
 func (c *Config) Source(name string) string {
-	if s := c.sources[name]; s != "" {
+	if s := c.sources[canonical(name)]; s != "" {
 		return s
+	}
+	return "default"
+}
+
+// BindSource says where bind number i of Binds came from, as Source.
+func (c *Config) BindSource(i int) string {
+	if i < len(c.bindSources) {
+		return c.bindSources[i]
 	}
 	return "default"
 }

@@ -26,7 +26,9 @@ func TestDefaultIsWhatTheFieldsDocument(t *testing.T) {
 		BootTimeout:      60 * time.Second,
 		ShutdownTimeout:  30 * time.Second,
 		LogFormat:        "text",
-		ForkWorker:       -1,
+
+		ForkWorker: -1, WorkerTimeout: 60 * time.Second, WorkerCheckInterval: 5 * time.Second, StatePermission: 0o600,
+		RemoteAddress: "socket", UnderscoreHeaders: true, YJIT: "auto",
 	}
 	if !reflect.DeepEqual(have, want) {
 		t.Errorf("have %+v\nwant %+v", have, want)

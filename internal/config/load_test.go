@@ -13,7 +13,7 @@ import (
 // load loads what must load.
 func load(t *testing.T, args []Arg, environ ...string) Config {
 	t.Helper()
-	c, err := Load(args, "", environ)
+	c, err := Load(args, "", environ, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestABadValueNamesItsSource(t *testing.T) {
 		{[]Arg{{"max-connections", "0"}}, "", `--max-connections "0": give a whole number from 1`, true},
 		{[]Arg{{"port", "65536"}}, "", `--port "65536": give a whole number from 0 to 65535`, true},
 	} {
-		_, err := Load(test.args, "", []string{test.environ})
+		_, err := Load(test.args, "", []string{test.environ}, nil)
 		var bad *Error
 		if !errors.As(err, &bad) || !strings.Contains(err.Error(), test.want) || bad.FromFlag() != test.flag {
 			t.Errorf("%v %s: have %v, want %q", test.args, test.environ, err, test.want)
@@ -116,7 +116,7 @@ func TestPathsCountFromTheAppsDirectory(t *testing.T) {
 	c, err := Load([]Arg{
 		{"dir", dir}, {"pidfile", "tmp/pid"}, {"redirect-stdout", "out"}, {"redirect-stderr", "/err"},
 		{"include", "lib:/usr/lib"}, {"ruby", "./bin/ruby"}, {"spool-dir", "spool"},
-	}, "web/config.ru", nil)
+	}, "web/config.ru", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,25 +226,5 @@ func TestWithoutBindsThePortIs9292(t *testing.T) {
 	c := load(t, nil)
 	if len(c.Binds) != 1 || c.Binds[0] != "tcp://0.0.0.0:9292" && c.Binds[0] != "tcp://[::]:9292" {
 		t.Errorf("have %q", c.Binds)
-	}
-}
-
-func TestAPumaConfigIsNoticed(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(dir, "config", "puma"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if c := load(t, []Arg{{"dir", dir}}); len(c.Notices) != 0 {
-		t.Errorf("have notices without a config file: %q", c.Notices)
-	}
-	for _, name := range []string{"config/puma.rb", "config/puma/staging.rb", "config/puma/test.rb"} {
-		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c := load(t, []Arg{{"dir", dir}, {"environment", "staging"}})
-	if len(c.Notices) != 2 || !strings.HasPrefix(c.Notices[0], "config/puma/staging.rb is not read") ||
-		!strings.HasPrefix(c.Notices[1], "config/puma.rb is not read") {
-		t.Errorf("have %q", c.Notices)
 	}
 }

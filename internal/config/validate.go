@@ -42,6 +42,9 @@ func (c *Config) checkDirectory() error {
 }
 
 func (c *Config) checkRackup() error {
+	if c.App {
+		return nil
+	}
 	info, err := os.Stat(c.Rackup)
 	dir, name := filepath.Split(c.Rackup)
 	switch {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,8 +53,8 @@ func setThreads(c *Config, value string) error {
 
 // The functions below make setters out of the address of a field.
 
-func text(field func(*Config) *string) func(*Config, string) error {
-	return func(c *Config, value string) error {
+func text(field func(*Config) *string) access {
+	return access{func(c *Config, value string) error {
 		if value == "" {
 			return errors.New("give a value, or leave it out")
 		}
@@ -62,76 +63,95 @@ func text(field func(*Config) *string) func(*Config, string) error {
 		}
 		*field(c) = value
 		return nil
-	}
+	}, func(c *Config) string { return *field(c) }}
 }
 
 // choice takes one of a few words.
-func choice(field func(*Config) *string, words ...string) func(*Config, string) error {
-	return func(c *Config, value string) error {
+func choice(field func(*Config) *string, words ...string) access {
+	return access{func(c *Config, value string) error {
 		if !slices.Contains(words, value) {
 			return errors.New("give one of: " + strings.Join(words, ", "))
 		}
 		*field(c) = value
 		return nil
-	}
+	}, func(c *Config) string { return *field(c) }}
 }
 
-func on(field func(*Config) *bool) func(*Config, string) error {
-	return func(c *Config, _ string) error {
-		*field(c) = true
+// choiceOrNone is choice, where an empty value takes it back.
+func choiceOrNone(field func(*Config) *string, words ...string) access {
+	a := choice(field, words...)
+	set := a.set
+	a.set = func(c *Config, value string) error {
+		if value == "" {
+			*field(c) = ""
+			return nil
+		}
+		return set(c, value)
+	}
+	return a
+}
+
+func on(field func(*Config) *bool) access { return toggle(field, true) }
+
+func off(field func(*Config) *bool) access { return toggle(field, false) }
+
+// toggle takes a switch's value: true for the meaning of its name, false for the opposite.
+func toggle(field func(*Config) *bool, meaning bool) access {
+	return access{func(c *Config, value string) error {
+		switch strings.ToLower(value) {
+		case "true", "1", "yes", "on":
+			*field(c) = meaning
+		case "false", "0", "no", "off":
+			*field(c) = !meaning
+		default:
+			return errors.New("give true or false")
+		}
 		return nil
-	}
+	}, func(c *Config) string { return strconv.FormatBool(*field(c) == meaning) }}
 }
 
-func off(field func(*Config) *bool) func(*Config, string) error {
-	return func(c *Config, _ string) error {
-		*field(c) = false
-		return nil
-	}
-}
-
-func number(field func(*Config) *int, low, high int) func(*Config, string) error {
-	return func(c *Config, value string) error {
+func number(field func(*Config) *int, low, high int) access {
+	return access{func(c *Config, value string) error {
 		n, err := parseInt(value, low, high)
 		if err != nil {
 			return err
 		}
 		*field(c) = n
 		return nil
-	}
+	}, func(c *Config) string { return strconv.Itoa(*field(c)) }}
 }
 
-func size(field func(*Config) *int64, low int64) func(*Config, string) error {
-	return func(c *Config, value string) error {
+func size(field func(*Config) *int64, low int64) access {
+	return access{func(c *Config, value string) error {
 		n, err := parseSize(value, low, math.MaxInt64)
 		if err != nil {
 			return err
 		}
 		*field(c) = n
 		return nil
-	}
+	}, func(c *Config) string { return strconv.FormatInt(*field(c), 10) }}
 }
 
-func sizeInt(field func(*Config) *int, low int64) func(*Config, string) error {
-	return func(c *Config, value string) error {
+func sizeInt(field func(*Config) *int, low int64) access {
+	return access{func(c *Config, value string) error {
 		n, err := parseSize(value, low, 1<<30)
 		if err != nil {
 			return err
 		}
 		*field(c) = int(n)
 		return nil
-	}
+	}, func(c *Config) string { return strconv.Itoa(*field(c)) }}
 }
 
-func duration(field func(*Config) *time.Duration) func(*Config, string) error {
-	return func(c *Config, value string) error {
+func duration(field func(*Config) *time.Duration) access {
+	return access{func(c *Config, value string) error {
 		d, err := parseDuration(value)
 		if err != nil {
 			return err
 		}
 		*field(c) = d
 		return nil
-	}
+	}, func(c *Config) string { return formatDuration(*field(c)) }}
 }
 
 func parseInt(value string, low, high int) (int, error) {
@@ -192,4 +212,113 @@ func parseDuration(value string) (time.Duration, error) {
 		return 0, errors.New("that is more than ten years; 0 usually stands for no limit")
 	}
 	return d, nil
+}
+
+// formatDuration writes what parseDuration reads: seconds, without a unit.
+func formatDuration(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) }
+
+// setForkWorker takes a number of requests, 0 for a refork only when it is asked for, -1 for none.
+func setForkWorker(c *Config, value string) error {
+	n, err := parseInt(value, -1, math.MaxInt32)
+	if err != nil {
+		return err
+	}
+	c.ForkWorker = n
+	return nil
+}
+
+func addEnvFile(c *Config, value string) error {
+	if strings.TrimPrefix(value, "-") == "" {
+		return errors.New("name a file")
+	}
+	c.EnvFiles = append(c.EnvFiles, value)
+	return nil
+}
+
+func setCulling(c *Config, value string) error {
+	if value != "youngest" && value != "oldest" {
+		return errors.New("give one of: youngest, oldest")
+	}
+	c.CullOldest = value == "oldest"
+	return nil
+}
+
+func getCulling(c *Config) string {
+	if c.CullOldest {
+		return "oldest"
+	}
+	return "youngest"
+}
+
+func setStatePermission(c *Config, value string) error {
+	mode, err := strconv.ParseUint(strings.TrimPrefix(value, "0o"), 8, 32)
+	if err != nil || mode > 0o777 {
+		return errors.New("give a file mode in octal, as 0640")
+	}
+	c.StatePermission = os.FileMode(mode)
+	return nil
+}
+
+// setRemoteAddress takes what Puma's set_remote_address takes: "socket", an address, or "header:NAME".
+func setRemoteAddress(c *Config, value string) error {
+	name, isHeader := strings.CutPrefix(value, "header:")
+	switch {
+	case isHeader && !isToken(name):
+		return errors.New("give the name of a header, as header:X-Real-IP")
+	case value == "":
+		return errors.New("give socket, an address or header:NAME")
+	case value == "proxy_protocol:v1":
+		return errors.New("the PROXY protocol is not spoken by this version: let the proxy send a header and give header:NAME")
+	}
+	c.RemoteAddress = value
+	return nil
+}
+
+// setMethods takes a list with commas, or "any".
+func setMethods(c *Config, value string) error {
+	c.Methods = nil
+	if value == "any" {
+		return nil
+	}
+	for _, method := range strings.Split(value, ",") {
+		if !isToken(method) {
+			return errors.New("give a list of methods, as GET,HEAD,POST, or any")
+		}
+		c.Methods = append(c.Methods, method)
+	}
+	return nil
+}
+
+func getMethods(c *Config) string {
+	if c.Methods == nil {
+		return "any"
+	}
+	return strings.Join(c.Methods, ",")
+}
+
+// isToken says whether text is a token of RFC 9110 §5.6.2.
+func isToken(text string) bool {
+	return text != "" && !strings.ContainsFunc(text, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))
+	})
+}
+
+// inert is a flag of Puma's that steers what Serval does not have. It is taken, and the log says so.
+func inert(name, why string) access {
+	return access{set: func(c *Config, _ string) error {
+		c.Notices = append(c.Notices, "--"+name+" has no effect: "+why)
+		return nil
+	}}
+}
+
+// setPlugin takes the plugins that are built in. Others are Ruby, and so named in a file that Ruby reads.
+func setPlugin(c *Config, name string) error {
+	switch name {
+	case "tmp_restart":
+		c.TmpRestart = true
+	case "systemd": // always on
+	default:
+		return errors.New("name it in the configuration file: plugin :" + name)
+	}
+	return nil
 }

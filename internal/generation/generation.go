@@ -40,6 +40,9 @@ func New(number int, cfg config.Config, code *worker.Runtime, version string, ha
 	if err != nil {
 		return nil, fmt.Errorf("the app's directory %s is not there: %w", cfg.Directory, err)
 	}
+	if err := cfg.ReadEnvironment(); err != nil {
+		return nil, err
+	}
 	return &Generation{Number: number, Config: cfg, code: code, version: version, handler: handler, dir: dir, stop: make(chan struct{})}, nil
 }
 

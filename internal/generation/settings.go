@@ -24,6 +24,9 @@ func (g *Generation) settings(dir string, index int) []string {
 		"environment=" + cfg.Environment,
 		"include=" + strings.Join(cfg.Include, ":"),
 		"version=" + g.version,
+		"environment=" + cfg.Environment,
+		"config=" + g.configFiles(dir),
+		"yjit=" + cfg.YJIT,
 		"log_format=" + cfg.LogFormat,
 		"debug_pages=" + flag(cfg.Environment == "development" || cfg.Environment == "test"),
 	}
@@ -47,4 +50,13 @@ func (g *Generation) settings(dir string, index int) []string {
 		settings = append(settings, "bundle_gemfile="+g.within(dir, cfg.Gemfile))
 	}
 	return settings
+}
+
+// configFiles are the configuration files of this generation's release, joined by colons.
+func (g *Generation) configFiles(dir string) string {
+	files := make([]string, len(g.Config.ConfigFiles))
+	for i, path := range g.Config.ConfigFiles {
+		files[i] = g.within(dir, path)
+	}
+	return strings.Join(files, ":")
 }

@@ -47,6 +47,12 @@ module Serval
       @values.fetch("environment") { ENV.fetch("RACK_ENV", "development") }
     end
 
+    # Workers of this app as far as flags and variables say it, nil when the configuration files are to.
+    def known_workers
+      count = @values.fetch("known_workers", "")
+      Integer(count) unless count.empty?
+    end
+
     # Whether a mold loads the app before it forks.
     def preload?
       @values["preload"] == "1"

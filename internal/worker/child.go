@@ -114,13 +114,11 @@ func (c *child) Boot(timeout time.Duration, stop <-chan struct{}) error {
 		<-c.exited
 		return errors.New("stopped while booting")
 	}
-	select {
-	case <-c.exited:
-	default:
-		return nil
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.facts != nil {
+		return nil // whatever has become of it since
+	}
 	if c.bootErr != "" {
 		return &ErrBoot{c.bootErr}
 	}

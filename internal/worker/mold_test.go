@@ -535,3 +535,40 @@ func inProcess(t *testing.T, pid int) int {
 	}
 	return len(entries)
 }
+
+// Each mold comes from a worker of the mold before.
+func TestReforksOfReforksLeaveNothingBehind(t *testing.T) {
+	m, dir := molded(t, whoAmI, true)
+	var open []int
+	for i := range 5 {
+		w, h := forked(t, m, dir, i)
+		get(t, w, h, fmt.Sprint("/", i))
+		next := promoted(t, w, dir)
+		m.Finish()
+		<-m.Exited()
+		w.Finish()
+		awaitExit(t, w)
+		m = next
+		open = append(open, inProcess(t, m.PID()))
+	}
+	if open[4] != open[1] {
+		t.Errorf("the molds have %v descriptors open", open)
+	}
+	w, h := forked(t, m, dir, 5)
+	if got := get(t, w, h, "/last"); !strings.HasSuffix(got, " /0,/1,/2,/3,/4,/last") {
+		t.Errorf("after five reforks, a worker says %s", got)
+	}
+}
+
+// A process that is forked must not carry the stack of all its ancestors.
+func TestReforksDoNotGrowTheStack(t *testing.T) {
+	m, dir := molded(t, `run ->(env) { [200, {}, [Thread.main.backtrace.size.to_s]] }`, true)
+	w, h := forked(t, m, dir, 0)
+	first, _ := strconv.Atoi(get(t, w, h, "/"))
+	for range 3 {
+		w, h = forked(t, promoted(t, w, dir), dir, 0)
+	}
+	if got, _ := strconv.Atoi(get(t, w, h, "/")); got > first+3 {
+		t.Errorf("after three reforks, the main thread is %d calls deep, at first %d", got, first)
+	}
+}

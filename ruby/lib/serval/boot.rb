@@ -101,7 +101,7 @@ module Serval
     end
 
     # A worker's descriptors make way for those of a mold.
-    def become_mold(socket)
+    def make_way(socket)
       place([File.open(File::NULL), socket, File.open(File::NULL), File.open(File::NULL)])
     end
 

@@ -43,8 +43,9 @@ module Serval
       work
     end
 
-    # A mold that was a worker until now.
+    # A mold that was a worker until now. It takes the place of the one before, plugins included.
     def reopen
+      @blocks.start_plugins(@launcher)
       @blocks.run(:before_refork, nil)
       Boot.warm_up || GC.start
       work
@@ -113,15 +114,13 @@ module Serval
     # The number of the new worker's process.
     def fork_worker(settings, ios)
       @blocks.run(:before_worker_fork, settings.index)
-      pid = Offspring.fork { become_worker(settings, ios) }
+      pid = Offspring.fork(-> { Boot.place(ios) }) { become_worker(settings) }
       @blocks.run(:after_worker_fork, settings.index)
       pid
     end
 
-    # The mold's own socket goes as the worker's takes its number.
-    def become_worker(settings, ios)
-      @socket.autoclose = false
-      Boot.place(ios)
+    # The mold's own socket has gone: the worker's took its number.
+    def become_worker(settings)
       trap("TERM", @apps_term || "DEFAULT")
       Boot.prepare(settings)
       Boot.serve(settings, @blocks, @app)

@@ -9,4 +9,4 @@ require_relative "settings"
 require_relative "boot"
 require_relative "foundry"
 
-Serval::Foundry.start(Serval::Settings.take(ENV, role: "mold"))
+Serval::Offspring.live(-> { Serval::Foundry.start(Serval::Settings.take(ENV, role: "mold")) })

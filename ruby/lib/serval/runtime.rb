@@ -90,7 +90,9 @@ module Serval
     # Forks a mold, as soon as no request runs. socket: what it is to have as its control socket.
     def promote(id, socket, text)
       @errands << lambda do
-        @control.answer(id) { @crew.stand_still { Offspring.fork { become_mold(socket, text) } } }
+        @control.answer(id) do
+          @crew.stand_still { Offspring.fork(-> { make_way(socket) }) { become_mold(Settings.new(text, role: "mold")) } }
+        end
         socket.close
       end
     end
@@ -108,22 +110,19 @@ module Serval
       end
     end
 
-    # This process was forked from a worker, and is to be a mold. Only this thread is left of it.
-    def become_mold(socket, text)
-      require_relative "foundry"
-      settings = Settings.new(text, role: "mold")
-      forget_sockets
-      trap("TERM", @apps_term || "DEFAULT")
-      Boot.become_mold(socket)
-      Boot.prepare(settings)
-      Foundry.new(settings, @blocks, @app, UNIXSocket.for_fd(Boot::CONTROL)).reopen
+    # This process was forked from a worker, and is to be a mold. Only this thread is left of it. The worker's descriptors, and
+    # those of clients, are the other one's; the numbers come to mean something else.
+    def make_way(socket)
+      [@requests, @control, @crew, @deliveries].each(&:forget)
+      ClientSocket.close_all
+      Boot.make_way(socket)
     end
 
-    # Their numbers come to mean something else.
-    def forget_sockets
-      [@requests, @control, @crew].each(&:forget)
-      @deliveries.forget
-      ClientSocket.close_all
+    def become_mold(settings)
+      require_relative "foundry"
+      trap("TERM", @apps_term || "DEFAULT")
+      Boot.prepare(settings)
+      Foundry.new(settings, @blocks, @app, UNIXSocket.for_fd(Boot::CONTROL)).reopen
     end
 
     # A thread that waits for one of these sits in read(2): a byte in the pipe wakes one sleeper, where poll(2) would

@@ -8,5 +8,6 @@
 
 require_relative "settings"
 require_relative "boot"
+require_relative "offspring"
 
-Serval::Boot.run(Serval::Settings.take(ENV))
+Serval::Offspring.live(-> { Serval::Boot.run(Serval::Settings.take(ENV)) })

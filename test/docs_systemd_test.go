@@ -67,6 +67,7 @@ func TestTheUnitsForAnyAppServeItBehindClosedDoors(t *testing.T) {
 	release(s, "/srv/blog/1", `"one " + Process.uid.to_s`)
 	release(s, "/srv/blog/2", `"two"`)
 	s.Do("ln", "-s", "/srv/blog/1", "/srv/blog/current")
+	s.Write("/etc/serval/blog.env", "WEB_CONCURRENCY=2\n")
 	s.Do("chown", "-R", "blog:", "/srv/blog")
 
 	if said := s.Do("systemd-analyze", "verify", "--man=no", "serval@blog.service"); strings.Contains(said, "serval@") {
@@ -78,6 +79,9 @@ func TestTheUnitsForAnyAppServeItBehindClosedDoors(t *testing.T) {
 	}
 	if uid := s.Do("id", "-u", "blog"); ask() != "one "+uid {
 		t.Errorf("the app answers %q", ask())
+	}
+	if status := s.Show("serval@blog", "StatusText"); !strings.Contains(status, "cluster: 2/2") {
+		t.Errorf("its status is %q", status)
 	}
 	s.Do("ln", "-sfn", "/srv/blog/2", "/srv/blog/current")
 	s.Do("systemctl", "reload", "serval@blog")

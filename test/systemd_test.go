@@ -50,7 +50,7 @@ func newService(t *testing.T, flags string, settings ...string) *service {
 	s.dir = s.Path(s.Top + "/app")
 	s.write("config.ru", unitApp)
 	s.write("release", "one")
-	if !strings.Contains(flags, "-b ") {
+	if !strings.Contains(flags, "-b") {
 		flags += " -b tcp://0.0.0.0:3000 -b unix:///run/web/serval.sock"
 	}
 	s.Unit(web, fmt.Sprintf(`[Service]
@@ -346,6 +346,55 @@ func TestALogIsOpenedAgainForAUnit(t *testing.T) {
 	text, err := os.ReadFile(old)
 	if err != nil || !strings.Contains(string(text), "* Listening on ") || strings.Contains(string(text), "<6>") {
 		t.Errorf("the log has %q, %v", text, err)
+	}
+}
+
+func TestAUnitListensOnWhateverSystemdHas(t *testing.T) {
+	s := newService(t, "-w 2 --preload --bind-to-activated-sockets=only")
+	s.activate()
+	s.Do("systemctl", "start", web)
+	for _, url := range []string{s.tcp(), "unix://" + s.Path("/run/web.sock")} {
+		c := testkit.DialURL(t, url)
+		c.Send(testkit.Request("GET", "/", ""))
+		if r := c.Response("GET"); r.Body != "one" {
+			t.Errorf("%s answers %+v", url, r)
+		}
+		s.write("release", "two")
+		s.Do("systemctl", "reload", web)
+		c.Send(testkit.Request("GET", "/", "")) // on the same connection
+		if r := c.Response("GET"); r.Body != "two" {
+			t.Errorf("after a hot restart, %s answers %+v", url, r)
+		}
+		s.write("release", "one")
+		s.Do("systemctl", "reload", web)
+	}
+	if log := s.Journal(web); strings.Count(log, "Listening on") != 2 {
+		t.Errorf("it listens elsewhere, too:\n%s", log)
+	}
+}
+
+func TestRestartsTakeWhatAnEnvironmentFileSaysThen(t *testing.T) {
+	s := newService(t, "-w 2 --env-file /etc/web.env", "EnvironmentFile=/etc/fixed.env")
+	s.Write("/etc/fixed.env", "FIXED=at the start\n")
+	s.Write("/etc/web.env", "GREETING=\"hello\"\n")
+	s.Do("systemctl", "start", web)
+	pid := s.mainPID()
+	greets := func(greeting string) {
+		t.Helper()
+		testkit.WaitFor(t, "the app greets with "+greeting, func() bool {
+			return s.get("/env?FIXED,GREETING") == "FIXED=at the start\nGREETING="+greeting
+		})
+	}
+	greets("hello")
+	s.Write("/etc/fixed.env", "FIXED=too late\n")
+	s.Write("/etc/web.env", "GREETING='good evening'\n")
+	s.Do("systemctl", "reload", web)
+	greets("good evening")
+	s.Write("/etc/web.env", "GREETING=goodbye\n")
+	s.Do("systemctl", "kill", "--signal=USR1", "--kill-whom=main", web)
+	greets("goodbye")
+	if s.mainPID() != pid {
+		t.Errorf("the main process was %s and is %s", pid, s.mainPID())
 	}
 }
 

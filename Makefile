@@ -23,6 +23,10 @@ test:
 bench:
 	@script/bench
 
+# What clients see of restarts, and what molds save; make bench-restarts BENCHFLAGS='-restarts 5' is a short one.
+bench-restarts:
+	@script/bench $(BENCHFLAGS) restarts memory boot
+
 lint:
 	@script/lint
 
@@ -31,4 +35,4 @@ clean:
 
 FORCE:
 
-.PHONY: build run test bench lint clean FORCE
+.PHONY: build run test bench bench-restarts lint clean FORCE

@@ -26,6 +26,10 @@ type Options struct {
 	Idle        int    `json:"idle"`        // connections held by idle
 	UploadMB    int    `json:"upload_mb"`   // size of the body sent by upload
 	Tries       int    `json:"tries"`       // requests asked while slow readers read
+	Kinds       list   `json:"kinds"`       // of restarts
+	Restarts    int    `json:"restarts"`    // of Serval, of each kind
+	Rival       int    `json:"puma_restarts"`
+	Slow        int    `json:"slow_restarts"` // of both, of an app that boots for seconds
 }
 
 // scenario is something to measure.
@@ -41,10 +45,13 @@ var scenarios = []scenario{
 	{"slow-readers", "normal requests while five clients read slowly", (*bench).slowReaders},
 	{"idle", "the cost of many idle keep-alive connections", (*bench).idle},
 	{"upload", "memory and speed while a large body is uploaded", (*bench).upload},
+	{"restarts", "what clients see of restarts under load", (*bench).restarts},
+	{"memory", "the memory of four preloaded workers of a Rails app", (*bench).memory},
+	{"boot", "from the start to the first response", (*bench).boot},
 }
 
 func parseOptions(args []string, output io.Writer) (Options, []scenario, error) {
-	o := Options{Servers: list{"serval", "puma", "unicorn"}, Loads: loadNames(), Connections: counts{16, 64, 256}}
+	o := Options{Servers: list{"serval", "puma", "unicorn"}, Loads: loadNames(), Connections: counts{16, 64, 256}, Kinds: kindNames()}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(output)
 	flags.StringVar(&o.Serval, "serval", "bin/serval", "the serval `program` to measure")
@@ -61,6 +68,10 @@ func parseOptions(args []string, output io.Writer) (Options, []scenario, error) 
 	flags.IntVar(&o.Idle, "idle", 10_000, "idle connections to hold")
 	flags.IntVar(&o.UploadMB, "upload", 1024, "MiB to upload")
 	flags.IntVar(&o.Tries, "tries", 20, "requests to try while slow readers read")
+	flags.Var(&o.Kinds, "kinds", "`names` of restarts: "+strings.Join(kindNames(), ", "))
+	flags.IntVar(&o.Restarts, "restarts", 100, "restarts of serval, of each kind")
+	flags.IntVar(&o.Rival, "puma-restarts", 10, "restarts of puma, of each kind")
+	flags.IntVar(&o.Slow, "slow-restarts", 3, "restarts of both, of each kind, of an app that boots for 4 s")
 	flags.Usage = func() {
 		fmt.Fprintf(output, "Usage: bench [flags] [%s]\n\n", strings.Join(scenarioNames(), "] ["))
 		flags.PrintDefaults()
@@ -86,8 +97,14 @@ func (o Options) validate() error {
 			return fmt.Errorf("-loads: there is no load %q: choose from %s", name, strings.Join(loadNames(), ", "))
 		}
 	}
+	for _, name := range o.Kinds {
+		if !slices.Contains(kindNames(), name) {
+			return fmt.Errorf("-kinds: there is no restart %q: choose from %s", name, strings.Join(kindNames(), ", "))
+		}
+	}
 	least := map[string]int{"rounds": o.Rounds, "seconds": o.Seconds, "warmup": o.Warmup, "workers": o.Workers, "threads": o.Threads,
-		"wrk-threads": o.WrkThreads, "idle": o.Idle, "upload": o.UploadMB, "tries": o.Tries}
+		"wrk-threads": o.WrkThreads, "idle": o.Idle, "upload": o.UploadMB, "tries": o.Tries,
+		"restarts": o.Restarts, "puma-restarts": o.Rival, "slow-restarts": o.Slow}
 	for name, value := range least {
 		if value < 1 {
 			return fmt.Errorf("-%s is %d: give a number from 1 up", name, value)

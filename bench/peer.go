@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"regexp"
+	"slices"
 	"strconv"
 )
 
@@ -9,8 +11,21 @@ import (
 type setup struct {
 	app     string // a rackup file
 	workers int
-	threads int  // of each worker; Unicorn has one
-	patient bool // keep idle connections for minutes
+	threads int    // of each worker; Unicorn has one
+	patient bool   // keep idle connections for minutes
+	dir     string // of an app whose config.ru is to be served, in place of app
+	program string // in place of the serval that is measured: a copy of it
+	address string // host:port; empty: a free port
+	flags   []string
+	env     []string // NAME=value
+}
+
+// where are the flags, and the argument, that say what to serve.
+func (s setup) where() []string {
+	if s.dir != "" {
+		return append([]string{"--dir", s.dir}, s.flags...)
+	}
+	return append(slices.Clone(s.flags), s.app)
 }
 
 // peer is a server program: how it is called, and how it says that a worker is ready.
@@ -23,11 +38,11 @@ type peer struct {
 var peers = map[string]peer{
 	"serval": {
 		command: func(o Options, s setup, address string) []string {
-			args := append([]string{o.Serval, "-b", "tcp://" + address, "-e", "production"}, sizes(s)...)
+			args := append([]string{cmp.Or(s.program, o.Serval), "-b", "tcp://" + address, "-e", "production"}, sizes(s)...)
 			if s.patient {
 				args = append(args, "--keepalive-timeout", "600")
 			}
-			return append(args, s.app)
+			return append(args, s.where()...)
 		},
 		ready: regexp.MustCompile(`Worker \d+ \(PID: \d+\) booted`),
 	},
@@ -38,7 +53,7 @@ var peers = map[string]peer{
 				config = "bench/puma.rb"
 			}
 			args := append([]string{"puma", "-C", config, "-b", "tcp://" + address, "-e", "production"}, sizes(s)...)
-			return append(args, s.app)
+			return append(args, s.where()...)
 		},
 		ready: regexp.MustCompile(`Worker \d+ \(PID: \d+\) booted`),
 	},

@@ -20,8 +20,9 @@ const (
 // server is a running peer.
 type server struct {
 	name    string
-	address string // host:port
-	command string // as one would type it, with PORT for the port
+	address string        // host:port
+	command string        // as one would type it, with PORT for the port
+	first   time.Duration // from its start to its first response
 	process *exec.Cmd
 	output  *output
 	logf    func(string, ...any)
@@ -30,9 +31,12 @@ type server struct {
 
 // start runs a server on a free port of loopback and returns when all its workers are ready and path is answered with 200.
 func (b *bench) start(ctx context.Context, name string, s setup, path string) (*server, error) {
-	address, err := freeAddress()
-	if err != nil {
-		return nil, err
+	address := s.address
+	if address == "" {
+		var err error
+		if address, err = freeAddress(); err != nil {
+			return nil, err
+		}
 	}
 	args := peers[name].command(b.Options, s, address)
 	srv := &server{
@@ -44,11 +48,12 @@ func (b *bench) start(ctx context.Context, name string, s setup, path string) (*
 		logf:    b.logf,
 		exited:  make(chan struct{}),
 	}
-	srv.process.Env = plainEnvironment()
+	srv.process.Env = append(plainEnvironment(), s.env...)
 	srv.process.Stdout, srv.process.Stderr = srv.output, srv.output
 	// A group of its own, so that a Ctrl-C reaches this program alone, which then stops the server in order.
 	srv.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	srv.process.WaitDelay = time.Second
+	started := time.Now()
 	if err := srv.process.Start(); err != nil {
 		return nil, fmt.Errorf("cannot start %s: %w; build or install it, or leave it out with -servers", name, err)
 	}
@@ -58,24 +63,39 @@ func (b *bench) start(ctx context.Context, name string, s setup, path string) (*
 	}()
 	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
 	defer cancel()
-	if err := srv.boot(ctx, s.workers, path); err != nil {
+	if err := srv.boot(ctx, s.workers, path, started); err != nil {
 		srv.stop()
 		return nil, fmt.Errorf("%s did not boot: %w\n%s", name, err, srv.output)
 	}
 	return srv, nil
 }
 
-func (s *server) boot(ctx context.Context, workers int, path string) error {
-	if err := s.output.wait(ctx, peers[s.name].ready, workers, s.exited); err != nil {
-		return err
-	}
+// boot asks until there is an answer, and waits until all workers are ready.
+func (s *server) boot(ctx context.Context, workers int, path string, started time.Time) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-s.exited:
+			cancel(errors.New("it exited"))
+		case <-ctx.Done():
+		}
+	}()
 	for {
 		_, err := get(ctx, s.address, path)
-		if !errors.Is(err, syscall.ECONNREFUSED) || ctx.Err() != nil {
+		if err == nil {
+			break
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+		if !errors.Is(err, syscall.ECONNREFUSED) {
 			return err
 		}
-		time.Sleep(10 * time.Millisecond) // its workers are ready a moment before it listens
+		time.Sleep(askAgain)
 	}
+	s.first = time.Since(started)
+	return s.output.wait(ctx, peers[s.name].ready, workers, s.exited)
 }
 
 // stop ends the server and waits until it is gone; what is left of its process group after twenty seconds is killed.

@@ -120,21 +120,26 @@ func (l *Load) Stop() Report {
 }
 
 // Between reports on the requests that were due in this time and have ended. The zero time stands for the beginning and for now.
-func (l *Load) Between(from, to time.Time) Report { return Between(from, to, l) }
+func (l *Load) Between(from, to time.Time) Report { return Over([]Span{{from, to}}, l) }
 
-// Between reports on several loads as if they were one.
-func Between(from, to time.Time, loads ...*Load) Report {
-	var chosen []result
+// Span is a stretch of time.
+type Span struct{ From, To time.Time }
+
+func (s Span) has(t time.Time) bool { return !t.Before(s.From) && (s.To.IsZero() || t.Before(s.To)) }
+
+// Over reports on several loads as if they were one, at certain times. Silence is counted within each of these.
+func Over(spans []Span, loads ...*Load) Report {
+	chosen := make([][]result, len(spans))
 	for _, l := range loads {
 		l.mu.Lock()
 		for _, r := range l.results {
-			if !r.due.Before(from) && (to.IsZero() || r.due.Before(to)) {
-				chosen = append(chosen, r)
+			if i := slices.IndexFunc(spans, func(s Span) bool { return s.has(r.due) }); i >= 0 {
+				chosen[i] = append(chosen[i], r)
 			}
 		}
 		l.mu.Unlock()
 	}
-	return reportOn(chosen)
+	return reportOn(chosen...)
 }
 
 // Dialled is how many connections were made so far.
@@ -282,8 +287,12 @@ type Report struct {
 
 	P50, P99, Max time.Duration // how long the answered ones took
 	Silence       time.Duration // the longest time without an answer
+	Outage        time.Duration // all times without an answer that were longer than OutageFrom, together
 	Lag           time.Duration // the most that a request was sent late: what this machine adds to all of the above
 }
+
+// OutageFrom is when silence counts as an outage: longer than a busy machine would make it.
+const OutageFrom = 50 * time.Millisecond
 
 // Resets are the requests whose connection broke.
 func (r Report) Resets() int { return r.Kinds["reset"] + r.Kinds["closed without an answer"] }
@@ -298,29 +307,41 @@ func (r Report) String() string {
 		text, ms(r.P50), ms(r.P99), ms(r.Max), ms(r.Silence), ms(r.Lag))
 }
 
-func reportOn(results []result) Report {
-	report := Report{Sent: len(results), Kinds: map[string]int{}}
+func reportOn(spans ...[]result) Report {
+	report := Report{Kinds: map[string]int{}}
 	var took []time.Duration
-	var ends []time.Time
-	for _, r := range results {
-		report.Lag = max(report.Lag, r.began.Sub(r.due))
-		if r.failure != "" {
-			report.Failed++
-			report.Kinds[r.failure]++
-			continue
+	for _, results := range spans {
+		var ends []time.Time
+		for _, r := range results {
+			report.Sent++
+			report.Lag = max(report.Lag, r.began.Sub(r.due))
+			if r.failure != "" {
+				report.Failed++
+				report.Kinds[r.failure]++
+				continue
+			}
+			took = append(took, r.ended.Sub(r.began))
+			ends = append(ends, r.ended)
 		}
-		took = append(took, r.ended.Sub(r.began))
-		ends = append(ends, r.ended)
+		report.listen(ends)
 	}
 	if len(took) == 0 {
 		return report
 	}
 	slices.Sort(took)
-	slices.SortFunc(ends, time.Time.Compare)
-	for i := 1; i < len(ends); i++ {
-		report.Silence = max(report.Silence, ends[i].Sub(ends[i-1]))
-	}
 	last := len(took) - 1
 	report.P50, report.P99, report.Max = took[last/2], took[last*99/100], took[last]
 	return report
+}
+
+// listen looks for silence between the times at which answers were complete.
+func (r *Report) listen(ends []time.Time) {
+	slices.SortFunc(ends, time.Time.Compare)
+	for i := 1; i < len(ends); i++ {
+		silence := ends[i].Sub(ends[i-1])
+		r.Silence = max(r.Silence, silence)
+		if silence > OutageFrom {
+			r.Outage += silence
+		}
+	}
 }

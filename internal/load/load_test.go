@@ -201,7 +201,11 @@ func TestLoadsAreReportedOnTogether(t *testing.T) {
 	at := func(ms int) time.Time { return time.UnixMilli(int64(1000 + ms)) }
 	one := &Load{results: []result{{due: at(0), began: at(0), ended: at(5)}, {due: at(20), began: at(20), ended: at(25)}}}
 	other := &Load{results: []result{{due: at(10), began: at(10), ended: at(15)}, {due: at(30), began: at(30), ended: at(31), failure: "reset"}}}
-	if r := Between(time.Time{}, time.Time{}, one, other); r.Sent != 4 || r.Resets() != 1 || r.Silence != 10*time.Millisecond {
+	if r := Over([]Span{{}}, one, other); r.Sent != 4 || r.Resets() != 1 || r.Silence != 10*time.Millisecond || r.Outage != 0 {
 		t.Errorf("%s", r)
+	}
+	late := &Load{results: []result{{due: at(500), began: at(500), ended: at(600)}, {due: at(501), began: at(501), ended: at(700)}}}
+	if r := Over([]Span{{at(0), at(25)}, {at(500), time.Time{}}}, one, other, late); r.Sent != 5 || r.Silence != 100*time.Millisecond || r.Outage != r.Silence {
+		t.Errorf("silence between the spans counts, or that within does not: %s", r)
 	}
 }

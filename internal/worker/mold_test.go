@@ -42,7 +42,7 @@ func startedMold(t *testing.T, app string, preload bool) (*Mold, string) {
 func moldIn(t *testing.T, dir string, preload bool, h MoldHandler) *Mold {
 	t.Helper()
 	m, err := StartMold(MoldConfig{
-		Ruby: "ruby", Script: runtimeFile(t, "serval/mold.rb"), Dir: dir, Env: environment(t), Preload: preload,
+		Ruby: "ruby", Script: runtimeFile(t, "serval/mold.rb"), Dir: dir, Env: os.Environ(), Preload: preload,
 		Settings: settings(dir), Stdout: os.Stdout, Stderr: os.Stderr,
 	}, h)
 	if err != nil {
@@ -73,15 +73,6 @@ func settings(dir string) []string {
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
-}
-
-func environment(t *testing.T) []string {
-	t.Helper()
-	fixture, err := filepath.Abs("../../ruby/test/support/configuration.rb")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return append(os.Environ(), "RUBYOPT=-r"+fixture)
 }
 
 // runtimeFile is a file of the real runtime.
@@ -366,14 +357,16 @@ func TestHooksRunWhereAndWhenPumaRunsThem(t *testing.T) {
 		} else {
 			want = append(want, worker+"load")
 		}
-		want = append(want, worker+"before_thread_start", worker+"before_thread_start", mold+"after_booted", worker+"before_worker_shutdown 1",
+		want = append(want, mold+"after_booted", worker+"before_worker_shutdown 1",
 			mold+fmt.Sprintf("after_worker_shutdown 1 %d 3 0 1700000000 2", w.PID()), mold+"before_restart true", mold+"after_stopped")
-		// The one that runs beside the new worker.
-		after := mold + "after_worker_fork 1"
-		if !slices.Contains(story, after) {
-			t.Errorf("after_worker_fork is not among %q", story)
+		// What runs beside the worker's main thread may come at any time.
+		for note, times := range map[string]int{mold + "after_worker_fork 1": 1, worker + "before_thread_start": 2} {
+			before := len(story)
+			story = slices.DeleteFunc(story, func(other string) bool { return other == note })
+			if before-len(story) != times {
+				t.Errorf("%s is %d times among the notes", note, before-len(story))
+			}
 		}
-		story = slices.DeleteFunc(story, func(note string) bool { return note == after })
 		if !slices.Equal(story, want) {
 			t.Errorf("preload %v: the hooks ran as\n%s\ninstead of\n%s", preload, strings.Join(story, "\n"), strings.Join(want, "\n"))
 		}

@@ -153,7 +153,7 @@ class BlocksTest < WorkerTest
   end
 
   def config(text)
-    { files: { "puma.rb" => NOTE_TAKER + text }, config: "puma.rb", ruby: ["-r#{File.expand_path("support/configuration", __dir__)}"] }
+    { files: { "puma.rb" => NOTE_TAKER + text }, config: "puma.rb" }
   end
 
   def notes(front)

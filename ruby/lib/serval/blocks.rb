@@ -12,7 +12,7 @@ module Serval
     def self.load(settings)
       return new(nil) if settings.config.empty?
 
-      require_relative "configuration" unless defined?(Configuration)
+      require_relative "configuration"
       new(Configuration.load(settings.config, environment: settings.environment, workers: settings.workers))
     end
 

@@ -82,6 +82,7 @@ func newRoot(streams Streams, args []string, run func(context.Context, config.Co
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(cmd.OutOrStdout()) })
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd.Flags(), err) })
 	addFlags(root.Flags(), &given)
+	root.AddCommand(newConfig(streams))
 	return root
 }
 
@@ -94,13 +95,7 @@ func onlyRackup(_ *cobra.Command, files []string) error {
 
 // load makes the configuration and checks all that can be checked before anything is opened.
 func load(given []config.Arg, files []string) (config.Config, error) {
-	rackup := ""
-	if len(files) == 1 {
-		if rackup = files[0]; rackup == "" {
-			return config.Config{}, usagef("the rackup file's name is empty: name one, or leave it out for config.ru")
-		}
-	}
-	cfg, err := config.Load(given, rackup, systemd.ForChildren(os.Environ()), script)
+	cfg, err := loadUnchecked(given, files)
 	if err != nil {
 		return config.Config{}, err
 	}
@@ -111,6 +106,16 @@ func load(given []config.Arg, files []string) (config.Config, error) {
 		return config.Config{}, err
 	}
 	return cfg, checkPidfile(cfg.Pidfile)
+}
+
+func loadUnchecked(given []config.Arg, files []string) (config.Config, error) {
+	rackup := ""
+	if len(files) == 1 {
+		if rackup = files[0]; rackup == "" {
+			return config.Config{}, usagef("the rackup file's name is empty: name one, or leave it out for config.ru")
+		}
+	}
+	return config.Load(given, rackup, systemd.ForChildren(os.Environ()), script)
 }
 
 // checkBinds says where the address that is wrong was named.

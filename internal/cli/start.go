@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 
@@ -189,12 +190,14 @@ func serverConfig(cfg config.Config, lines *logging, asked *signals) server.Conf
 		HeaderTimeout: cfg.HeaderTimeout, BodyTimeout: cfg.BodyTimeout, MinBodyRate: cfg.MinBodyRate,
 		KeepAliveTimeout: cfg.KeepAliveTimeout, WriteTimeout: cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout,
 		MaxRequests: cfg.MaxKeepAlive, MaxConnections: cfg.MaxConnections, SpoolDir: cfg.SpoolDir,
-		Underscores: true, Details: cfg.LogFormat == "json", RequestIDs: cfg.RequestID, Log: lines.Log,
+		HideUnderscores: !cfg.UnderscoreHeaders, Scheme: cfg.URLScheme, Details: cfg.LogFormat == "json", RequestIDs: cfg.RequestID, Log: lines.Log,
 		OnIdle: func() {
 			lines.Event("no request for %s (--idle-timeout)", cfg.IdleTimeout, logs.Named("idle"))
 			asked.end(syscall.SIGINT)
 		},
 	}
+	setRemoteAddress(&sc, cfg.RemoteAddress)
+	setMethods(&sc.Limits, cfg.Methods)
 	if cfg.LogRequests {
 		sc.Access = lines.access.Add
 	}
@@ -205,4 +208,26 @@ func stopPool(pool *dispatch.Pool, patience time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	pool.Shutdown(ctx)
+}
+
+func setRemoteAddress(sc *server.Config, from string) {
+	switch header, isHeader := strings.CutPrefix(from, "header:"); {
+	case isHeader:
+		sc.RemoteHeader = header
+	case from != "socket":
+		sc.RemoteAddr = from
+	}
+}
+
+func setMethods(limits *http1.Limits, methods []string) {
+	if len(methods) == 1 && methods[0] == "any" {
+		limits.AnyMethod = true
+		return
+	}
+	for _, method := range methods {
+		if limits.Methods == nil {
+			limits.Methods = map[string]bool{}
+		}
+		limits.Methods[method] = true
+	}
 }

@@ -209,7 +209,8 @@ type Config struct {
 	// URLScheme is what apps get as rack.url_scheme, "http" or "https". Empty, the default: what the connection is.
 	URLScheme string
 
-	// Methods are those that reach the app; others get 501. Nil, the default: all do.
+	// Methods are those that reach the app, or "any" alone; others get 501. Nil, the default: those in IANA's registry, but
+	// CONNECT.
 	Methods []string
 
 	// UnderscoreHeaders lets headers with an underscore in their names reach the app. Default: true.

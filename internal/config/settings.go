@@ -71,6 +71,9 @@ func (s *Setting) Bare() string {
 	return ""
 }
 
+// Readable says whether Value tells something: switches that undo others, and flags without effect, have no value.
+func (s *Setting) Readable() bool { return s.get != nil && sameAs[s.Name] == "" }
+
 // Value is what a setting is in c, written as on the command line.
 func (s *Setting) Value(c *Config) string { return s.get(c) }
 
@@ -126,7 +129,7 @@ var Settings = []Setting{
 	{"request-id", "", "", "", Requests, "give each request an X-Request-Id", on(func(c *Config) *bool { return &c.RequestID })},
 	{"remote-address", "", "WHAT", "socket", Requests, "an address or header:NAME", access{setRemoteAddress, func(c *Config) string { return c.RemoteAddress }}},
 	{"url-scheme", "", "SCHEME", "", Requests, "http or https, whatever it is", choiceOrNone(func(c *Config) *string { return &c.URLScheme }, "http", "https")},
-	{"http-methods", "", "LIST", "any", Requests, "GET,POST,…; others get 501", access{setMethods, getMethods}},
+	{"http-methods", "", "LIST", "registered", Requests, "others 501; any", access{setMethods, getMethods}},
 	{"no-underscore-headers", "", "", "", Requests, "keep headers with _ from the app", off(func(c *Config) *bool { return &c.UnderscoreHeaders })},
 	{"spool-dir", "", "DIR", "", Requests, "disk for large bodies (TMPDIR or /var/tmp)", text(func(c *Config) *string { return &c.SpoolDir })},
 

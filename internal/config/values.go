@@ -274,15 +274,15 @@ func setRemoteAddress(c *Config, value string) error {
 	return nil
 }
 
-// setMethods takes a list with commas, or "any".
+// setMethods takes a list with commas, "any", or "registered" for those that IANA lists.
 func setMethods(c *Config, value string) error {
 	c.Methods = nil
-	if value == "any" {
+	if value == "registered" {
 		return nil
 	}
 	for _, method := range strings.Split(value, ",") {
 		if !isToken(method) {
-			return errors.New("give a list of methods, as GET,HEAD,POST, or any")
+			return errors.New("give a list of methods, as GET,HEAD,POST, or any, or registered")
 		}
 		c.Methods = append(c.Methods, method)
 	}
@@ -291,7 +291,7 @@ func setMethods(c *Config, value string) error {
 
 func getMethods(c *Config) string {
 	if c.Methods == nil {
-		return "any"
+		return "registered"
 	}
 	return strings.Join(c.Methods, ",")
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -110,6 +111,25 @@ func remoteAddr(nc net.Conn, local string) []byte {
 	return []byte(local)
 }
 
+// remoteFor is the REMOTE_ADDR of the request that has been read (Puma's set_remote_address).
+func (c *conn) remoteFor(cfg *Config) []byte {
+	if cfg.RemoteHeader != "" {
+		for _, f := range c.work.head.Fields {
+			if http1.EqualFold(f.Name(c.work.in), cfg.RemoteHeader) {
+				if words := bytes.FieldsFunc(f.Value(c.work.in), isSeparator); len(words) > 0 {
+					return words[0]
+				}
+			}
+		}
+	}
+	if cfg.RemoteAddr != "" {
+		return []byte(cfg.RemoteAddr)
+	}
+	return c.remote
+}
+
+func isSeparator(r rune) bool { return r == ',' || r == ' ' || r == '\t' }
+
 // serve is the connection's life.
 func (c *conn) serve() {
 	for c.readHead() && c.readBody() {
@@ -126,7 +146,8 @@ func (c *conn) begin() {
 	cfg := c.srv.config()
 	c.startResponse()
 	w.noted.take(w, cfg, c.started)
-	w.meta.remote = c.remote
+	w.meta.remote = c.remoteFor(cfg)
+	w.meta.scheme, w.meta.hideUnderscores = cfg.Scheme, cfg.HideUnderscores
 	w.meta.id = nil
 	if cfg.RequestIDs {
 		w.meta.id = w.noted.id

@@ -14,25 +14,24 @@ import (
 type encoder struct {
 	keys *wire.Keys
 
-	methods    map[string]wire.Key // REQUEST_METHOD=GET and so on
-	method     wire.Key
-	uri        wire.Key
-	path       wire.Key
-	query      wire.Key
-	noQuery    wire.Key
-	protocol   [2]wire.Key
-	name       wire.Key
-	port       wire.Key
-	remote     wire.Key
-	host       wire.Key
-	schemes    map[string]wire.Key
-	requestID  wire.Key
-	bodyWait   wire.Key
-	length     wire.Key
-	underscore bool // headers with an underscore in their name reach the app
+	methods   map[string]wire.Key // REQUEST_METHOD=GET and so on
+	method    wire.Key
+	uri       wire.Key
+	path      wire.Key
+	query     wire.Key
+	noQuery   wire.Key
+	protocol  [2]wire.Key
+	name      wire.Key
+	port      wire.Key
+	remote    wire.Key
+	host      wire.Key
+	schemes   map[string]wire.Key
+	requestID wire.Key
+	bodyWait  wire.Key
+	length    wire.Key
 }
 
-func newEncoder(underscore bool) *encoder {
+func newEncoder() *encoder {
 	k := wire.NewKeys()
 	e := &encoder{
 		keys:    k,
@@ -43,7 +42,6 @@ func newEncoder(underscore bool) *encoder {
 		name:     k.Must("SERVER_NAME"), port: k.Must("SERVER_PORT"), remote: k.Must("REMOTE_ADDR"),
 		host: k.Must("HTTP_HOST"), requestID: k.Must("HTTP_X_REQUEST_ID"),
 		bodyWait: k.Must("serval.body_wait_ms"), length: k.Must("CONTENT_LENGTH"),
-		underscore: underscore,
 	}
 	for _, m := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
 		e.methods[m] = k.Must("REQUEST_METHOD=" + m)
@@ -62,6 +60,9 @@ type meta struct {
 	body     []byte        // inline
 	file     bool          // the body travels as a file
 	id       []byte        // the request's id, in place of what the client sent; nil: that stays as it is
+	scheme   string        // http or https, whatever the connection is; empty: what it is
+
+	hideUnderscores bool // headers with an underscore in their name do not reach the app
 }
 
 // encode writes the frame of the request whose head is parsed in h and stands in buf.
@@ -84,7 +85,7 @@ func (e *encoder) encode(b *wire.Builder, h *http1.Request, buf []byte, m *meta)
 		b.Add(e.query, h.Query.In(buf))
 	}
 	b.Const(e.protocol[h.Minor])
-	scheme, defaultPort := e.scheme(h, buf)
+	scheme, defaultPort := e.scheme(h, buf, m)
 	name, port := splitHost(h.Host.In(buf), defaultPort)
 	b.Add(e.name, name)
 	b.Add(e.port, port)
@@ -160,7 +161,7 @@ func (e *encoder) mergedFields(b *wire.Builder, h *http1.Request, buf []byte, m 
 	for _, f := range h.Fields {
 		name := string(http1.AppendEnvName(nil, f.Name(buf)))
 		underscore := bytes.IndexByte(f.Name(buf), '_') >= 0
-		if forFront(h, m, name) || underscore && (!e.underscore || neverMasked[name]) {
+		if forFront(h, m, name) || underscore && (m.hideUnderscores || neverMasked[name]) {
 			continue
 		}
 		i, again := place[name]
@@ -215,7 +216,13 @@ var (
 )
 
 // scheme says how the client's side is spoken, going by what a TLS-terminating proxy says (as Puma does).
-func (e *encoder) scheme(h *http1.Request, buf []byte) (scheme wire.Key, port []byte) {
+func (e *encoder) scheme(h *http1.Request, buf []byte, m *meta) (scheme wire.Key, port []byte) {
+	switch m.scheme {
+	case "http":
+		return e.schemes["http"], port80
+	case "https":
+		return e.schemes["https"], port443
+	}
 	for _, f := range h.Fields {
 		name := f.Name(buf)
 		if len(name) < len("X-Forwarded-Ssl") || name[0]|0x20 != 'x' {

@@ -12,12 +12,18 @@ import (
 // envOf returns the env that the front gives the request with this head, as the worker sees it.
 func envOf(t testing.TB, e *encoder, head string) map[string]string {
 	t.Helper()
+	return envWith(t, e, head, meta{})
+}
+
+func envWith(t testing.TB, e *encoder, head string, m meta) map[string]string {
+	t.Helper()
 	var h http1.Request
 	if done, err := h.Parse([]byte(head), &http1.Limits{}); !done || err != nil {
 		t.Fatalf("%q does not parse: %v, %v", head, done, err)
 	}
+	m.remote, m.bodySize = []byte("192.0.2.7"), -1
 	var b wire.Builder
-	e.encode(&b, &h, []byte(head), &meta{remote: []byte("192.0.2.7"), bodySize: -1})
+	e.encode(&b, &h, []byte(head), &m)
 	var request wire.Frame
 	if err := wire.Decode(b.Frame, &request); err != nil {
 		t.Fatal(err)
@@ -79,7 +85,7 @@ func TestTheEnvOfARequest(t *testing.T) {
 		"chunked":                         {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", map[string]string{"HTTP_TRANSFER_ENCODING": ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := newEncoder(true)
+			e := newEncoder()
 			for range 2 { // the second time by what was learnt
 				env := envOf(t, e, test.head)
 				for key, want := range test.want {
@@ -93,8 +99,22 @@ func TestTheEnvOfARequest(t *testing.T) {
 }
 
 func TestUnderscoresCanBeLeftOut(t *testing.T) {
-	if env := envOf(t, newEncoder(false), "GET / HTTP/1.1\r\nHost: a\r\nX_A: 1\r\n\r\n"); env["HTTP_X_A"] != "" {
-		t.Errorf("the env has %q", env["HTTP_X_A"])
+	head := "GET / HTTP/1.1\r\nHost: a\r\nX_A: 1\r\n\r\n"
+	if env := envWith(t, newEncoder(), head, meta{hideUnderscores: true}); env["HTTP_X_A"] != "" {
+		t.Errorf("have %q", env)
+	}
+	if env := envOf(t, newEncoder(), head); env["HTTP_X_A"] != "1" {
+		t.Errorf("have %q", env)
+	}
+}
+
+func TestASchemeCanBeGiven(t *testing.T) {
+	for scheme, port := range map[string]string{"http": "80", "https": "443"} {
+		head := "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\n\r\n"
+		env := envWith(t, newEncoder(), head, meta{scheme: scheme})
+		if env["rack.url_scheme"] != scheme || env["SERVER_PORT"] != port {
+			t.Errorf("%s: have %q", scheme, env)
+		}
 	}
 }
 
@@ -103,7 +123,7 @@ func FuzzFields(f *testing.F) {
 	f.Add("Accept", "text/html", "Cookie", "a=b")
 	f.Add("X-A", "1", "x-a", "2")
 	f.Add("x_y", "1", "X-Y", "2")
-	e := newEncoder(true)
+	e := newEncoder()
 	f.Fuzz(func(t *testing.T, name1, value1, name2, value2 string) {
 		head := fmt.Sprintf("GET / HTTP/1.1\r\nHost: a\r\n%s: %s\r\n%s: %s\r\n\r\n", name1, value1, name2, value2)
 		var h http1.Request

@@ -43,8 +43,11 @@ type Config struct {
 	MaxConnections   int           // at once; more get 503. 0: any number
 	SpoolDir         string        // where bodies that are too long for memory wait
 	SpoolLimit       int64         // bytes of one response that may wait for a slow reader before the app has to; 0: 1 GiB
-	Underscores      bool          // headers with underscores in their names reach the app
+	HideUnderscores  bool          // headers with underscores in their names do not reach the app
 	LocalAddr        string        // REMOTE_ADDR of clients on a unix socket
+	RemoteAddr       string        // REMOTE_ADDR of all clients; empty: their own
+	RemoteHeader     string        // header whose first address is REMOTE_ADDR, where a request has it; empty: none
+	Scheme           string        // rack.url_scheme of all requests, http or https; empty: what the connection is
 
 	Access  func(*logs.Access) // takes finished requests, for the access log; nil: none
 	Details bool               // it takes logs.Details, too
@@ -83,7 +86,7 @@ type Server struct {
 // New returns a server that is not listening yet.
 func New(cfg Config, d Dispatcher) *Server {
 	s := &Server{
-		dispatch: d, encoder: newEncoder(cfg.Underscores),
+		dispatch: d, encoder: newEncoder(),
 		born: time.Now(), conns: map[*conn]struct{}{}, stopped: make(chan struct{}),
 	}
 	s.Configure(cfg)

@@ -65,12 +65,12 @@ module Serval
 
       # :socket, :localhost, an address, {header: NAME} or {proxy_protocol: :v1}.
       def set_remote_address(value = :socket) # rubocop:disable Naming/AccessorMethodName -- Puma's
-        record(:remote_address, "remote-address", remote_address(value), chosen: value)
+        record(:remote_address, "remote-address", remote_source(value), chosen: value)
       end
 
       private
 
-      def remote_address(value)
+      def remote_source(value)
         case value
         when :socket then "socket"
         when :localhost then "127.0.0.1"

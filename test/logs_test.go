@@ -112,24 +112,16 @@ func TestTheWholeLogCanBeJSON(t *testing.T) {
 func TestTheLogSaysHowLongARequestWaitedForAThread(t *testing.T) {
 	t.Parallel()
 	s := jsonLog(t, "-t", "1")
-	held := make(chan struct{})
-	file := filepath.Join(t.TempDir(), "gate")
-	go func() {
-		defer close(held)
-		s.Get("/gate?file=" + file)
-	}()
-	testkit.WaitFor(t, "the thread is taken", func() bool { return exists(file + ".entered") })
+	running, open := gated(t, s, "GET")
 	waiting, left := s.Dial(), s.Dial()
 	waiting.Send(testkit.Request("GET", "/id?waits", ""))
 	left.Send(testkit.Request("GET", "/id?leaves", ""))
 	time.Sleep(50 * time.Millisecond) // at least so long they wait
 	left.Close()
 	logLine(t, s, map[string]any{"target": "/id?leaves", "status": 499.0, "aborted": true})
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	open()
+	running.Response("GET")
 	waiting.Response("GET")
-	<-held
 	for _, path := range []string{"/id?waits", "/id?leaves"} {
 		line := logLine(t, s, map[string]any{"target": path})
 		if waited := line["queue_ms"].(float64); waited < 1 || line["duration_ms"].(float64) < waited {

@@ -258,16 +258,16 @@ func TestRequestsThatWaitForAThreadAreServedByTheNewRelease(t *testing.T) {
 			s := d.start("-w", "1", "-t", "1", "--queue-limit", "5")
 			gate := filepath.Join(t.TempDir(), "gate")
 			running := held(t, s, "POST", "/gate?file="+gate)
-			var queued []*testkit.Client
+			var waiting []*testkit.Client
 			for range 5 {
-				queued = append(queued, held(t, s, "POST", "/"))
+				waiting = append(waiting, queued(t, s, "POST", "/"))
 			}
 			if r := s.Get("/"); r.Status != 503 {
 				t.Errorf("the queue is not full: %+v", r)
 			}
 			d.release("")
 			s.Signal(kind.signal)
-			for _, c := range queued {
+			for _, c := range waiting {
 				if r := c.Response("POST"); r.Body != "version 2" {
 					t.Errorf("a queued request got %+v", r)
 				}

@@ -23,11 +23,17 @@ func TestATermLetsRequestsFinish(t *testing.T) {
 	} {
 		t.Run(tt.sig.String(), func(t *testing.T) {
 			s := testkit.Start(t, "slow", "-w", "2", "-t", "1")
-			running := []*testkit.Client{held(t, s, "GET", "/sleep?s=1"), held(t, s, "POST", "/sleep?s=1")}
-			queued := held(t, s, "GET", "/sleep?s=0.1")
+			first, openFirst := gated(t, s, "GET")
+			second, openSecond := gated(t, s, "POST")
+			gate := t.TempDir() + "/gate"
+			third := queued(t, s, "GET", "/gate?file="+gate)
 			s.Signal(tt.sig)
-			for _, c := range append(running, queued) {
-				if r := c.Response("GET"); r.Body != "slept\n" || !r.Close {
+			s.AwaitLog("Gracefully stopping")
+			openFirst()
+			openSecond()
+			write(t, gate, "")
+			for _, c := range []*testkit.Client{first, second, third} {
+				if r := c.Response("GET"); r.Body != "open\n" || !r.Close {
 					t.Errorf("a request under way got %+v", r)
 				}
 				c.End()
@@ -45,13 +51,15 @@ func TestASignalToAllProcessesLetsRequestsFinishToo(t *testing.T) {
 	// systemd sends TERM to every process of a unit, a terminal INT to every process of a job.
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		s := testkit.Start(t, "slow", "-w", "2")
-		c := held(t, s, "POST", "/sleep?s=1")
+		c, open := gated(t, s, "POST")
 		workers := s.Workers()
 		s.Signal(sig)
 		for _, w := range workers {
 			kill(t, w, sig)
 		}
-		if r := c.Response("POST"); r.Body != "slept\n" {
+		s.AwaitLog("Gracefully stopping")
+		open()
+		if r := c.Response("POST"); r.Body != "open\n" {
 			t.Errorf("%s: a request under way got %+v", sig, r)
 		}
 		s.Exit()
@@ -68,7 +76,7 @@ func TestNewConnectionsAreRefusedWhileRequestsFinish(t *testing.T) {
 	idle, fresh := s.Dial(), s.Dial()
 	idle.Send(testkit.Request("GET", "/fast", ""))
 	idle.Response("GET")
-	c := held(t, s, "GET", "/sleep?s=3")
+	c, open := gated(t, s, "GET")
 	s.Signal(syscall.SIGTERM)
 	idle.End() // at once, not when the last request is done
 	fresh.End()
@@ -87,7 +95,8 @@ func TestNewConnectionsAreRefusedWhileRequestsFinish(t *testing.T) {
 	if s.Logged("Goodbye!") {
 		t.Error("that was only at the end")
 	}
-	if r := c.Response("GET"); r.Body != "slept\n" {
+	open()
+	if r := c.Response("GET"); r.Body != "open\n" {
 		t.Errorf("the request under way got %+v", r)
 	}
 	s.Exit()

@@ -152,13 +152,14 @@ func TestASlowButSteadyReaderIsNotCutOff(t *testing.T) {
 
 func TestAStuckRequestGets504AndItsWorkerIsReplaced(t *testing.T) {
 	t.Parallel()
-	s := testkit.Start(t, "slow", "-t", "3", "--request-timeout", "2")
+	s := testkit.Start(t, "slow", "-t", "3", "--request-timeout", "4")
 	worker := s.Worker()
 	began := time.Now()
 	stuck := held(t, s, "GET", "/block?who=me")
-	time.Sleep(time.Until(began.Add(time.Second)))
-	alive := held(t, s, "POST", "/sleep?s=1.5") // ends after the worker was given up
+	time.Sleep(time.Until(began.Add(2 * time.Second)))
+	alive, open := gated(t, s, "POST")
 	r := stuck.Response("GET")
+	open() // after the worker was given up, two seconds before it would be stuck as well
 	if r.Status != 504 || r.Close {
 		t.Errorf("the stuck request got %+v", r)
 	}
@@ -171,7 +172,7 @@ func TestAStuckRequestGets504AndItsWorkerIsReplaced(t *testing.T) {
 		t.Errorf("another request in the worker got %+v", r)
 	}
 	line := s.AwaitLog("is stuck")
-	for _, want := range []string{fmt.Sprintf("worker 0 (PID %d)", worker.PID), "GET /block?who=me has run for 2.", "--request-timeout", "504"} {
+	for _, want := range []string{fmt.Sprintf("worker 0 (PID %d)", worker.PID), "GET /block?who=me has run for 4.", "--request-timeout", "504"} {
 		if !strings.Contains(line, want) {
 			t.Errorf("the log does not say %q: %s", want, line)
 		}
@@ -212,13 +213,14 @@ func TestTheRequestTimeoutIsForTheBeginOfTheResponse(t *testing.T) {
 func TestARequestWaitsInTheQueueOnlySoLong(t *testing.T) {
 	t.Parallel()
 	s := testkit.Start(t, "slow", "-t", "1", "--queue-timeout", "1")
-	running := held(t, s, "GET", "/sleep?s=4")
+	running, open := gated(t, s, "GET")
 	began := time.Now()
 	r := s.Get("/fast")
 	if r.Status != 503 || r.Header.Get("Retry-After") == "" || time.Since(began) < 900*time.Millisecond {
 		t.Errorf("got %+v after %s", r, time.Since(began))
 	}
 	s.AwaitLog("no thread was free for 1s (--queue-timeout)")
+	open()
 	if r := running.Response("GET"); r.Status != 200 {
 		t.Errorf("got %+v", r)
 	}

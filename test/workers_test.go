@@ -58,30 +58,19 @@ func write(t testing.TB, path, text string) {
 	}
 }
 
-// held starts a request and returns its connection, once a worker is running it.
-func held(t *testing.T, s *testkit.Server, method, path string) *testkit.Client {
-	t.Helper()
-	c := s.Dial()
-	c.Send(testkit.Request(method, path, ""))
-	// A second request on another connection is answered only after the front has read the first. That a worker
-	// has begun it shows in nothing but time.
-	time.Sleep(testkit.Patience / 400)
-	return c
-}
-
 func TestABusyWorkerPinsNobody(t *testing.T) {
 	t.Parallel()
 	s := testkit.Start(t, "slow", "-w", "2", "-t", "1")
-	c := held(t, s, "GET", "/sleep?s=3")
-	began := time.Now()
+	c, open := gated(t, s, "GET")
 	pids := map[string]bool{}
 	for range 30 {
 		pids[s.Get("/pid").Body] = true
 	}
-	if took := time.Since(began); took > 2*time.Second || len(pids) != 1 {
-		t.Errorf("30 requests beside a slow one took %s and were served by %v", took, pids)
+	if len(pids) != 1 {
+		t.Errorf("30 requests beside a slow one were served by %v", pids)
 	}
-	if r := c.Response("GET"); r.Body != "slept\n" {
+	open()
+	if r := c.Response("GET"); r.Body != "open\n" {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -101,33 +90,47 @@ func TestIdleWorkersTakeTurns(t *testing.T) {
 func TestAWorkerRunsAsManyRequestsAsItHasThreads(t *testing.T) {
 	t.Parallel()
 	s := testkit.Start(t, "slow", "-t", "5")
+	dir := t.TempDir()
+	entered := func() int {
+		files, _ := filepath.Glob(dir + "/entered*")
+		return len(files)
+	}
 	var clients []*testkit.Client
-	began := time.Now()
-	for range 10 {
+	for i := range 10 {
 		c := s.Dial()
-		c.Send(testkit.Request("GET", "/sleep?s=1", ""))
+		c.Send(testkit.Request("GET", "/gate?file="+dir+"/gate", "", fmt.Sprintf("X-Entered: %s/entered%d", dir, i)))
 		clients = append(clients, c)
 	}
-	for _, c := range clients {
-		c.Response("GET")
+	testkit.WaitFor(t, "five requests run", func() bool { return entered() >= 5 })
+	time.Sleep(100 * time.Millisecond) // a sixth would come now
+	if n := entered(); n != 5 {
+		t.Errorf("%d requests run on five threads", n)
 	}
-	if took := time.Since(began); took < 2*time.Second || took > 5*time.Second {
-		t.Errorf("ten requests of 1 s on five threads took %s", took)
+	write(t, dir+"/gate", "")
+	for _, c := range clients {
+		if r := c.Response("GET"); r.Body != "open\n" {
+			t.Errorf("got %+v", r)
+		}
 	}
 }
 
 func TestAFullQueueAnswers503(t *testing.T) {
 	t.Parallel()
 	s := testkit.Start(t, "slow", "-t", "1", "--queue-limit", "2")
-	running := held(t, s, "GET", "/sleep?s=2")
-	first, second := held(t, s, "GET", "/fast"), held(t, s, "GET", "/fast")
-	r := s.Get("/fast")
-	if r.Status != 503 || r.Header.Get("Retry-After") == "" {
+	running, open := gated(t, s, "GET")
+	answers := make(chan *testkit.Response, 3)
+	for range 3 { // whichever comes last is one too many
+		c := s.Dial()
+		c.Send(testkit.Request("GET", "/fast", ""))
+		go func() { answers <- c.Response("GET") }()
+	}
+	if r := <-answers; r.Status != 503 || r.Header.Get("Retry-After") == "" {
 		t.Errorf("the third in the queue got %+v", r)
 	}
 	s.AwaitLog("2 requests are waiting already (--queue-limit)")
-	for _, c := range []*testkit.Client{running, first, second} {
-		if r := c.Response("GET"); r.Status != 200 {
+	open()
+	for _, r := range []*testkit.Response{running.Response("GET"), <-answers, <-answers} {
+		if r.Status != 200 {
 			t.Errorf("got %+v", r)
 		}
 	}
@@ -136,10 +139,11 @@ func TestAFullQueueAnswers503(t *testing.T) {
 func TestWithoutAQueueTheSurplusIsTurnedAwayAtOnce(t *testing.T) {
 	t.Parallel()
 	s := testkit.Start(t, "slow", "-t", "1", "--queue-limit", "0")
-	running := held(t, s, "GET", "/sleep?s=1")
+	running, open := gated(t, s, "GET")
 	if r := s.Get("/fast"); r.Status != 503 {
 		t.Errorf("got %+v", r)
 	}
+	open()
 	running.Response("GET")
 	if r := s.Get("/fast"); r.Status != 200 {
 		t.Errorf("got %+v", r)
@@ -149,16 +153,13 @@ func TestWithoutAQueueTheSurplusIsTurnedAwayAtOnce(t *testing.T) {
 func TestAQueuedRequestWhoseClientLeftNeverReachesTheApp(t *testing.T) {
 	t.Parallel()
 	s := testkit.Start(t, "slow", "-t", "1")
-	gate := t.TempDir() + "/gate"
-	running := held(t, s, "GET", "/gate?file="+gate)
+	running, open := gated(t, s, "GET")
 	before := len(sockets(t, s.PID))
 	for _, leave := range []func(*testkit.Client){(*testkit.Client).Reset, func(c *testkit.Client) { c.Close() }} {
-		leave(held(t, s, "POST", "/leak?mb=1"))
+		leave(queued(t, s, "POST", "/leak?mb=1"))
 	}
 	testkit.WaitFor(t, "the front has noticed that two clients left", func() bool { return len(sockets(t, s.PID)) == before })
-	if err := os.WriteFile(gate, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	open()
 	running.Response("GET")
 	if r := s.Get("/leak?mb=0"); r.Body != "0 MB\n" {
 		t.Errorf("the app ran requests whose clients were gone: %+v", r)
@@ -186,16 +187,18 @@ func TestAKilledWorkerIsReplacedAndTheLogSaysWhatItHeld(t *testing.T) {
 	t.Parallel()
 	s := testkit.Start(t, "slow")
 	worker := s.Worker()
-	get, post := held(t, s, "GET", "/sleep?s=1"), held(t, s, "POST", "/sleep?s=1&why=not")
+	gate := t.TempDir() + "/gate"
+	get, post := held(t, s, "GET", "/gate?file="+gate), held(t, s, "POST", "/gate?why=not&file="+gate)
 	kill(t, worker, syscall.SIGKILL)
 
 	line := s.AwaitLog(fmt.Sprintf("(PID %d) was killed by SIGKILL", worker.PID))
-	for _, want := range []string{"worker 0", "holding 2 requests", "GET /sleep?s=1 (", "POST /sleep?s=1&why=not (", "replacing it"} {
+	for _, want := range []string{"worker 0", "holding 2 requests", "GET /gate?file=" + gate + " (", "POST /gate?why=not&file=" + gate + " (", "replacing it"} {
 		if !strings.Contains(line, want) {
 			t.Errorf("the log does not say %q: %s", want, line)
 		}
 	}
-	if r := get.Response("GET"); r.Status != 200 || r.Body != "slept\n" {
+	write(t, gate, "")
+	if r := get.Response("GET"); r.Status != 200 || r.Body != "open\n" {
 		t.Errorf("a GET was not repeated: %+v", r)
 	}
 	if r := post.Response("POST"); r.Status != 502 || r.Body == "" {
@@ -348,9 +351,11 @@ func TestAWorkerThatGetsATermIsReplacedWithoutLosingARequest(t *testing.T) {
 	t.Parallel()
 	s := testkit.Start(t, "slow", "-w", "2", "-t", "2")
 	stop := steady(t, s)
-	for _, worker := range s.Workers() {
-		c := held(t, s, "POST", "/sleep?s=1")
+	for i, worker := range s.Workers() {
+		c, open := gated(t, s, "POST")
 		kill(t, worker, syscall.SIGTERM)
+		testkit.WaitFor(t, "its successor is there", func() bool { return strings.Count(s.Out.String(), " booted in ") > 2+i })
+		open()
 		s.AwaitLog(fmt.Sprintf("(PID: %d) retired: asked to stop by a TERM of its own", worker.PID))
 		if r := c.Response("POST"); r.Status != 200 {
 			t.Errorf("a request in flight got %+v", r)

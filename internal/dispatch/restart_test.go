@@ -315,7 +315,7 @@ func TestAWorkerThatHearsNothingIsKilledAndReplaced(t *testing.T) {
 	if err := os.WriteFile(rackup, []byte("run ->(env) { [200, {}, [Process.pid.to_s]] }"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p, log := started(t, Config{Workers: 1, Threads: 1, QueueLimit: 10, Timeout: 300 * time.Millisecond, CheckEvery: 100 * time.Millisecond, Launch: launcher(t, rackup, 1)})
+	p, log := started(t, Config{Workers: 1, Threads: 1, QueueLimit: 10, Timeout: 5 * time.Second, CheckEvery: 100 * time.Millisecond, Launch: launcher(t, rackup, 1)})
 	before := p.Stats().PIDs[0]
 	time.Sleep(time.Second)
 	if now := p.Stats().PIDs[0]; now != before {
@@ -328,7 +328,7 @@ func TestAWorkerThatHearsNothingIsKilledAndReplaced(t *testing.T) {
 	if _, body := ask(p, "GET", "/", "").wait(t); body == fmt.Sprint(before) {
 		t.Error("the stopped worker answered")
 	}
-	if !strings.Contains(log.text(), "has not answered for 300ms (--worker-timeout)") {
+	if !strings.Contains(log.text(), "has not answered for 5s (--worker-timeout)") {
 		t.Errorf("the log says %s", log.text())
 	}
 }

@@ -542,7 +542,7 @@ func TestAHeadThatTricklesInIsNotWaitedForForEver(t *testing.T) {
 	c := dial(t, addr)
 	began := time.Now()
 	go func() {
-		for range 100 {
+		for range 1000 {
 			if _, err := io.WriteString(c.Conn, "G"); err != nil {
 				return
 			}
@@ -552,7 +552,7 @@ func TestAHeadThatTricklesInIsNotWaitedForForEver(t *testing.T) {
 	if res, _ := c.response("GET"); res.StatusCode != 408 && res.StatusCode != 501 {
 		t.Errorf("it got %d", res.StatusCode)
 	}
-	if took := time.Since(began); took > 4*time.Second {
+	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("it took %s", took)
 	}
 }

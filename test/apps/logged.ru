@@ -4,13 +4,13 @@
 text = ->(body, headers = {}) { [200, { "content-type" => "text/plain" }.merge(headers), [body]] }
 
 run lambda { |env|
+  File.write(env["HTTP_X_ENTERED"], "") if env["HTTP_X_ENTERED"]
   query = Rack::Utils.parse_query(env["QUERY_STRING"])
   case env["PATH_INFO"]
   when "/id" then text.call(env["HTTP_X_REQUEST_ID"].inspect)
   when "/own-id" then text.call("", "x-request-id" => "from-the-app")
   when "/raise" then raise "\"oh\"\nand more"
   when "/gate"
-    File.write("#{query["file"]}.entered", "")
     sleep 0.005 until File.exist?(query["file"])
     text.call("open")
   when "/die" then Process.kill(:KILL, Process.pid) && sleep

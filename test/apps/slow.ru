@@ -45,4 +45,8 @@ routes = {
 }
 missing = ->(_) { [404, { "content-type" => "text/plain" }, ["no such path\n"]] }
 
-run ->(env) { routes.fetch(env["PATH_INFO"], missing).call(Rack::Utils.parse_query(env["QUERY_STRING"])) }
+# X-Entered names a file to create when a request has got here.
+run lambda { |env|
+  File.write(env["HTTP_X_ENTERED"], "") if env["HTTP_X_ENTERED"]
+  routes.fetch(env["PATH_INFO"], missing).call(Rack::Utils.parse_query(env["QUERY_STRING"]))
+}

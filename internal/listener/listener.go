@@ -29,9 +29,10 @@ type Listener struct {
 	// its file, and a restart leaves it open even if no bind names it.
 	Activated string
 
-	bind  string      // the key of the bind it is for
-	file  *socketFile // the unix path we made, or nil
-	close func() error
+	bind     string      // the key of the bind it is for
+	file     *socketFile // the unix path we made, or nil
+	borrowed bool        // the file is another process's to remove
+	close    func() error
 }
 
 // Listen opens a socket for each bind, more than one for the name localhost, in order. When one cannot be opened, all
@@ -101,7 +102,7 @@ func wrap(fd int, file *socketFile) (*Listener, error) {
 	l := &Listener{Listener: inner, file: file}
 	l.close = sync.OnceValue(func() error {
 		// The file goes first, so that nobody finds a path that no longer answers.
-		if l.file != nil {
+		if l.file != nil && !l.borrowed {
 			l.file.remove()
 		}
 		return l.Listener.Close()

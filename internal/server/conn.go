@@ -182,6 +182,9 @@ func (c *conn) readHead() bool {
 		c.work.body.reset()
 	}
 	for {
+		if c.depart() {
+			return false
+		}
 		if w := c.work; w != nil && len(w.in) > 0 {
 			if c.phase() != header {
 				c.enter(header)
@@ -197,7 +200,9 @@ func (c *conn) readHead() bool {
 				return true
 			}
 		}
-		if err := c.fill(); err != nil {
+		if err := c.fill(); c.leaves(err) {
+			continue
+		} else if err != nil {
 			if c.late() && c.work != nil && len(c.work.in) > 0 {
 				c.refuse(408, "the request head did not arrive in time")
 			}
@@ -238,6 +243,9 @@ func (c *conn) spared(err error) bool {
 	defer c.mu.Unlock()
 	c.parked = false
 	if !errors.Is(err, os.ErrDeadlineExceeded) || c.late() || c.ending != stay || c.give != nil {
+		return false
+	}
+	if p := c.phase(); c.srv.releasing.Load() != nil && !c.busy && (p == idle || p == header) {
 		return false
 	}
 	return c.nc.SetReadDeadline(time.Time{}) == nil
@@ -327,7 +335,9 @@ func (c *conn) await() bool {
 		case ahead:
 			return true
 		default:
-			if c.fill() != nil {
+			if err := c.fill(); c.leaves(err) {
+				return true
+			} else if err != nil {
 				return false
 			}
 		}

@@ -234,6 +234,9 @@ func (c *conn) complete() {
 	default:
 		c.enter(idle)
 		c.rest()
+		if c.srv.releasing.Load() != nil {
+			c.stopReading()
+		}
 	}
 	if c.waiting {
 		c.waiting = false

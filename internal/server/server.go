@@ -73,10 +73,14 @@ type Server struct {
 	conns     map[*conn]struct{}
 	turned    int // of those, the ones that are being turned away
 	listeners []net.Listener
-	over      bool // no connection may begin any more
+	over      bool          // no connection may begin any more
+	vacant    chan struct{} // closed when no connection is left; nil: nobody waits for that
 	draining  atomic.Bool
+	releasing atomic.Pointer[release] // nil: it keeps its connections
 
-	running sync.WaitGroup // accept loops, connections and whoever they started
+	accepting sync.WaitGroup // accept loops
+
+	running sync.WaitGroup // connections and whoever they started
 	sweeper sync.WaitGroup
 	stopped chan struct{}
 	stop    sync.Once
@@ -113,7 +117,7 @@ func (s *Server) Serve(l net.Listener) {
 	s.mu.Lock()
 	s.listeners = append(s.listeners, l)
 	s.mu.Unlock()
-	s.running.Go(func() { s.accept(l) })
+	s.accepting.Go(func() { s.accept(l) })
 }
 
 // Leave stops accepting from l and closes it. Connections that wait to be accepted are accepted first; those there are
@@ -151,6 +155,9 @@ func (s *Server) accept(l net.Listener) {
 			s.acceptLast(l)
 			return
 		}
+		if s.releasing.Load() != nil {
+			return // who waits to be accepted is the successor's
+		}
 		// Out of descriptors, most likely. Those that wait are accepted when there are some again.
 		s.complain("accept_failed", "cannot accept a connection on %s, trying again in %s: %v", l.Addr(), pause, err)
 		time.Sleep(pause)
@@ -182,36 +189,48 @@ type deadliner interface{ SetDeadline(time.Time) error }
 // start begins serving a connection.
 func (s *Server) start(nc net.Conn) {
 	c, err := newConn(s, nc)
-	if err != nil {
+	if err != nil || !s.begin(c, false) {
 		nc.Close()
-		return
 	}
+}
+
+// begin serves a connection, or turns it away if there are too many and it is new. It returns at once, false if the server
+// has stopped.
+func (s *Server) begin(c *conn, known bool) bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.over {
-		s.mu.Unlock()
-		nc.Close()
-		return
+		return false
 	}
-	full := s.config().MaxConnections > 0 && len(s.conns)-s.turned >= s.config().MaxConnections
+	full := !known && s.config().MaxConnections > 0 && len(s.conns)-s.turned >= s.config().MaxConnections
 	s.conns[c] = struct{}{}
 	if full {
 		s.turned++
 	}
-	s.mu.Unlock()
 	s.running.Go(func() {
 		if full {
 			c.turnAway()
 		} else {
 			c.serve()
 		}
-		nc.Close()
-		s.mu.Lock()
-		delete(s.conns, c)
-		if full {
-			s.turned--
-		}
-		s.mu.Unlock()
+		c.nc.Close()
+		s.forget(c, full)
 	})
+	return true
+}
+
+// forget takes a connection that has ended off the list.
+func (s *Server) forget(c *conn, turnedAway bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	if turnedAway {
+		s.turned--
+	}
+	if len(s.conns) == 0 && s.vacant != nil {
+		close(s.vacant)
+		s.vacant = nil
+	}
 }
 
 // connected returns who is connected. What is done to them is done without the lock: some of it may have to wait.
@@ -246,6 +265,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 
 	over := make(chan struct{})
 	go func() {
+		s.accepting.Wait()
 		s.running.Wait()
 		close(over)
 	}()

@@ -11,8 +11,9 @@ import (
 // mayImport is docs/explanation/architecture.md as a table: what of ours each package may import.
 const mayImport = `
 serval/cmd/serval: cli
-serval/internal/cli: config control dispatch generation http1 listener logs metrics ruby server systemd worker
+serval/internal/cli: config control dispatch generation handover http1 listener logs metrics ruby server systemd worker
 serval/internal/server: dispatch http1 logs wire
+serval/internal/handover: listener server
 serval/internal/dispatch: metrics logs wire worker
 serval/internal/worker: wire
 serval/internal/config:

@@ -13,6 +13,7 @@ import (
 	"serval/internal/config"
 	"serval/internal/dispatch"
 	"serval/internal/generation"
+	"serval/internal/handover"
 	"serval/internal/listener"
 	"serval/internal/logs"
 	"serval/internal/server"
@@ -37,10 +38,16 @@ type operator struct {
 	current   atomic.Pointer[generation.Generation]
 	failure   atomic.Pointer[string] // of the last restart, for the status
 	running   sync.WaitGroup
+
+	succession *succession
+	deputy     atomic.Pointer[handover.Successor] // while a new program takes over; nil else
+	replaced   chan struct{}                      // closed when another front serves in place of this one
+	next       *replacement                       // then: what becomes of this process; nil: it ends
 }
 
-func newOperator(first *generation.Generation, pool *dispatch.Pool, srv *server.Server, log *logs.Log, asked *signals, reload reloader, notifier *systemd.Notifier) *operator {
-	o := &operator{pool: pool, server: srv, log: log, asked: asked, reload: reload, systemd: notifier}
+func newOperator(first *generation.Generation, pool *dispatch.Pool, srv *server.Server, log *logs.Log, asked *signals, reload reloader, notifier *systemd.Notifier, way *succession) *operator {
+	o := &operator{pool: pool, server: srv, log: log, asked: asked, reload: reload, systemd: notifier,
+		succession: way, replaced: make(chan struct{})}
 	o.current.Store(first)
 	return o
 }
@@ -81,12 +88,16 @@ func (o *operator) serveUntilAsked() config.Config {
 				o.grant(sig)
 			case <-o.asked.ended:
 				return
+			case <-o.replaced:
+				return
 			}
 		}
 	})
 	for {
 		select {
 		case <-o.asked.ended:
+			return o.config()
+		case <-o.replaced:
 			return o.config()
 		case <-o.asked.reopen:
 			o.Reopen()
@@ -97,15 +108,8 @@ func (o *operator) serveUntilAsked() config.Config {
 // stop lets clients finish, then workers; one deadline for both. In between it calls served. A second signal ends the
 // patience.
 func (o *operator) stop(patience time.Duration, served func()) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := o.patience(patience)
 	defer cancel()
-	go func() {
-		select {
-		case <-o.asked.again:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	o.pool.Settle()
 	o.server.Shutdown(ctx)
 	served()
@@ -120,6 +124,19 @@ func (o *operator) stop(patience time.Duration, served func()) {
 		o.hook(last, "after_stopped")
 	}
 	last.Retire()
+}
+
+// patience is a context that ends after that time, or when the server is asked to stop a second time.
+func (o *operator) patience(patience time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	go func() {
+		select {
+		case <-o.asked.again:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // grant does what a signal asks for. What goes wrong is in the log already.
@@ -196,6 +213,9 @@ func warmest(workers []dispatch.WorkerStats) *worker.Worker {
 
 // Hot replaces all workers at once, when the new ones are ready, and takes over a changed configuration.
 func (o *operator) Hot(report func(dispatch.Progress)) error {
+	if o.succession.program.Changed() {
+		return o.handOver()
+	}
 	return o.restart("hot restart", report, func(report func(dispatch.Progress)) (next *generation.Generation, err error) {
 		cfg, err := o.reload()
 		if err != nil {
@@ -219,12 +239,17 @@ func (o *operator) Hot(report func(dispatch.Progress)) error {
 		o.configure(cfg)
 		o.listen(opened)
 		o.listeners = serving
-		for _, l := range surplus {
-			o.log.Event("Not listening on %s any more", l.URL, logs.Named("not_listening", "url", l.URL))
-			o.server.Leave(l)
-		}
+		o.leave(surplus)
 		return next, nil
 	})
+}
+
+// leave stops listening where no bind wants it any more.
+func (o *operator) leave(surplus []*listener.Listener) {
+	for _, l := range surplus {
+		o.log.Event("Not listening on %s any more", l.URL, logs.Named("not_listening", "url", l.URL))
+		o.server.Leave(l)
+	}
 }
 
 // poolConfig is what the pool has to know of a generation.
@@ -270,11 +295,7 @@ func (o *operator) restart(what string, report func(dispatch.Progress), change f
 		if next != nil {
 			next.Retire()
 		}
-		if err = bootError(err); !errors.Is(err, dispatch.ErrStopping) {
-			o.log.Error("the %s failed, phase %d goes on serving: %v", what, o.current.Load().Number, err, logs.Named("restart_failed", "generation", o.current.Load().Number))
-			o.failure.Store(new(firstLines(fmt.Sprintf("the %s failed: %v", what, err), 2)))
-		}
-		return err
+		return o.failed(what, bootError(err))
 	}
 	o.failure.Store(nil)
 	before := o.current.Swap(next)
@@ -282,6 +303,16 @@ func (o *operator) restart(what string, report func(dispatch.Progress), change f
 	o.hook(next, "after_booted")
 	o.log.Line("- Finished %s in %.2fs, phase: %d", what, time.Since(began).Seconds(), number, logs.Named("restart_finished", "generation", number, "duration_ms", time.Since(began)))
 	return nil
+}
+
+// failed says in the log and the status why a restart failed.
+func (o *operator) failed(what string, err error) error {
+	if !errors.Is(err, dispatch.ErrStopping) {
+		number := o.current.Load().Number
+		o.log.Error("the %s failed, phase %d goes on serving: %v", what, number, err, logs.Named("restart_failed", "generation", number))
+		o.failure.Store(new(firstLines(fmt.Sprintf("the %s failed: %v", what, err), 2)))
+	}
+	return err
 }
 
 // Scale adds a worker or takes one away.
@@ -305,4 +336,7 @@ func (o *operator) Reopen() {
 		o.log.Error("cannot reopen the logs: %v", err, logs.Named("reopen_failed"))
 	}
 	o.pool.Signal(syscall.SIGHUP)
+	if deputy := o.deputy.Load(); deputy != nil {
+		deputy.Signal(syscall.SIGHUP)
+	}
 }

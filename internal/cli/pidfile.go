@@ -34,7 +34,8 @@ func writePidfile(path string) (*pidfile, error) {
 // checkPidfile refuses a file that names another living serval. It is asked early too, before an app takes a minute to
 // boot in vain.
 func checkPidfile(path string) error {
-	if pid := readPid(path); pid != os.Getpid() && isServal(pid) {
+	// A front whose parent it names is that one's deputy, in a hot restart with a new program.
+	if pid := readPid(path); pid != os.Getpid() && pid != os.Getppid() && isServal(pid) {
 		return fmt.Errorf("already running, PID %d by %s: stop it or choose another --pidfile", pid, path)
 	}
 	return nil
@@ -55,7 +56,7 @@ func cause(err error) error {
 
 // remove removes the file unless it names another process by now.
 func (p *pidfile) remove() {
-	if readPid(p.path) == os.Getpid() {
+	if p != nil && readPid(p.path) == os.Getpid() {
 		os.Remove(p.path)
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"serval/internal/systemd"
 )
 
-// Version is what serval --version prints.
-const Version = "0.1.0"
+// Version is what serval --version prints. The linker may set it.
+var Version = "0.1.0"
 
 // The exit statuses.
 const (
@@ -36,7 +36,23 @@ type Streams struct {
 // stops as if it had got a TERM signal.
 func Run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
 	streams := Streams{in, out, errs}
-	err := newRoot(streams, args, start).ExecuteContext(ctx)
+	way, err := inherit()
+	if err != nil {
+		fmt.Fprintf(errs, "serval: %v\n", err)
+		return exitError
+	}
+	run := func(ctx context.Context, cfg config.Config, reload reloader, streams Streams) error {
+		return start(ctx, cfg, reload, streams, way)
+	}
+	err = newRoot(streams, args, run).ExecuteContext(ctx)
+	for way.again(err, errs) {
+		err = newRoot(streams, args, run).ExecuteContext(ctx)
+	}
+	way.finish(err)
+	var next *replacement
+	if errors.As(err, &next) {
+		err = next.run()
+	}
 	if err == nil {
 		return exitOK
 	}

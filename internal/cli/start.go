@@ -13,6 +13,7 @@ import (
 	"serval/internal/config"
 	"serval/internal/dispatch"
 	"serval/internal/generation"
+	"serval/internal/handover"
 	"serval/internal/http1"
 	"serval/internal/listener"
 	"serval/internal/logs"
@@ -23,12 +24,12 @@ import (
 
 // start is the composition root: it puts the server together, runs it until it is asked to stop, and takes it apart in
 // the order that docs/explanation/shutdown.md gives.
-func start(ctx context.Context, cfg config.Config, reload reloader, streams Streams) (err error) {
+func start(ctx context.Context, cfg config.Config, reload reloader, streams Streams, way *succession) (err error) {
 	binds, err := listener.ParseAll(cfg.Directory, cfg.Binds)
 	if err != nil {
 		return err
 	}
-	if err := logs.Redirect(cfg.RedirectStdout, cfg.RedirectStderr, cfg.RedirectAppend); err != nil {
+	if err := logs.Redirect(cfg.RedirectStdout, cfg.RedirectStderr, cfg.RedirectAppend || way.inherited != nil); err != nil {
 		return err
 	}
 	activation := listener.TakeActivation()
@@ -36,6 +37,8 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	log := lines.Log
 	asked := watchSignals(ctx, log)
 	defer asked.stop()
+	serving := make(chan *operator, 1)
+	way.watch(asked, serving)
 
 	reaper, err := worker.NewReaper()
 	if err != nil {
@@ -47,18 +50,18 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	notifier := systemd.New(os.Environ(), log)
 	defer notifier.Close()
 	defer func() {
-		var ended endedBy
-		if err != nil && !errors.As(err, &ended) {
+		if failed(err) {
 			notifier.Failed(firstLines(err.Error(), 2))
 		}
 	}()
 
 	// The sockets come first: a taken port should be said before an app of a minute's boot is loaded. Clients that
 	// connect meanwhile wait in the kernel's queue.
-	listeners, err := activation.Listen(binds, cfg.ActivatedSockets)
+	socks, err := way.open(activation, binds, cfg)
 	if err != nil {
 		return err
 	}
+	listeners := socks.all
 	defer func() { listener.CloseAll(listeners) }()
 
 	commands := &commands{asked: asked}
@@ -91,20 +94,20 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 		return bootError(err)
 	}
 
-	if cfg.Pidfile != "" {
-		pid, err := writePidfile(cfg.Pidfile)
-		if err != nil {
+	var pid *pidfile
+	if cfg.Pidfile != "" && !way.inherited.Is(handover.Deputy) {
+		if pid, err = writePidfile(cfg.Pidfile); err != nil {
 			stopPool(pool, cfg.ShutdownTimeout)
 			return err
 		}
-		defer pid.remove()
+		defer func() { pid.remove() }()
 	}
 
 	srv := server.New(serverConfig(cfg, lines, asked), pool)
 	for _, notice := range activation.Notices {
 		log.Warn("%s", notice)
 	}
-	op := newOperator(first, pool, srv, log, asked, reload, notifier)
+	op := newOperator(first, pool, srv, log, asked, reload, notifier, way)
 	op.configure = func(cfg config.Config) {
 		lines.configure(cfg)
 		lines.formatBy(cfg, op)
@@ -117,7 +120,16 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	notifier.Watch(op.pulse, op.status)
 	op.hook(first, "after_booted")
 	notifier.Ready()
+	serving <- op
+	way.up(op, socks)
 	cfg = op.serveUntilAsked()
+	if op.isReplaced() {
+		err := op.retire(cfg.ShutdownTimeout, func() { lines.formatBy(cfg, nil) })
+		if op.next != nil && !asked.stopping() {
+			listeners, pid = nil, nil // they stay, for the new program
+		}
+		return err
+	}
 	notifier.Stopping("stopping: waiting for requests to finish", cfg.ShutdownTimeout+lastSteps)
 	log.Line("- Gracefully stopping, waiting for requests to finish", logs.Named("stopping"))
 	op.stop(cfg.ShutdownTimeout, func() { lines.formatBy(cfg, nil) })

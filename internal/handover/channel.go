@@ -135,7 +135,7 @@ func (c *Channel) Receive() (Message, error) {
 			err = io.EOF
 		}
 		if err != nil {
-			m.close()
+			m.Drop()
 			return Message{FD: -1}, err
 		}
 		have += n
@@ -143,12 +143,12 @@ func (c *Channel) Receive() (Message, error) {
 	m.Kind = Kind(head[0])
 	size := binary.BigEndian.Uint32(head[1:])
 	if size > maxText {
-		m.close()
+		m.Drop()
 		return Message{FD: -1}, fmt.Errorf("a %s of %d bytes came from the other front", m.Kind, size)
 	}
 	m.Text = make([]byte, size)
 	if _, err := io.ReadFull(c.socket, m.Text); err != nil {
-		m.close()
+		m.Drop()
 		return Message{FD: -1}, err
 	}
 	return m, nil
@@ -167,7 +167,8 @@ func descriptor(rights []byte) (int, error) {
 	return fds[0], nil
 }
 
-func (m Message) close() {
+// Drop closes the descriptor of a message that is of no use.
+func (m Message) Drop() {
 	if m.FD >= 0 {
 		unix.Close(m.FD)
 	}

@@ -59,7 +59,7 @@ func (m Message) Listener() (*listener.Listener, error) {
 	if m.FD < 0 {
 		return nil, errors.New("a listener came without a socket")
 	}
-	defer m.close()
+	defer m.Drop()
 	var passed listener.Passed
 	if err := json.Unmarshal(m.Text, &passed); err != nil {
 		return nil, fmt.Errorf("a listener came with a description that cannot be read: %w", err)

@@ -137,6 +137,9 @@ func (in *Inheritance) Leave(patience time.Duration) {
 	}
 }
 
+// Peer is the process id of the other front.
+func (in *Inheritance) Peer() int { return in.peer }
+
 // Ended says whether the deputy is gone.
 func (in *Inheritance) Ended() bool {
 	select {

@@ -80,6 +80,9 @@ func (p Program) Start(environ []string, listeners []*listener.Listener) (*Succe
 	return s, nil
 }
 
+// Program is the path of what the deputy runs.
+func (s *Successor) Program() string { return s.program.Path }
+
 // PID is the process id of the deputy.
 func (s *Successor) PID() int { return s.pid }
 
@@ -153,7 +156,7 @@ func (s *Successor) listen(hello chan<- struct{}) (version string, err error) {
 		case Ready:
 			return version, nil
 		default:
-			m.close()
+			m.Drop()
 			return "", fmt.Errorf("the new program says %s before it is ready", m.Kind)
 		}
 	}

@@ -349,6 +349,25 @@ func TestALogIsOpenedAgainForAUnit(t *testing.T) {
 	}
 }
 
+func TestAUnitThatIsIdleStopsAndTheNextRequestStartsIt(t *testing.T) {
+	s := newService(t, "--bind-to-activated-sockets=only --idle-timeout 1", "Restart=on-failure")
+	s.activate()
+	for range 2 {
+		c := testkit.DialURL(t, s.tcp())
+		c.Send(testkit.Request("GET", "/", "", "Connection: close"))
+		if r := c.Response("GET"); r.Body != "one" {
+			t.Errorf("it answers %+v", r)
+		}
+		s.AwaitShow(web, "ActiveState", "inactive")
+		if result := s.Show(web, "Result"); result != "success" {
+			t.Errorf("it ended with %q", result)
+		}
+	}
+	if log := s.Journal(web); strings.Count(log, "Goodbye!") != 2 {
+		t.Errorf("it was not started twice:\n%s", log)
+	}
+}
+
 func TestAUnitListensOnWhateverSystemdHas(t *testing.T) {
 	s := newService(t, "-w 2 --preload --bind-to-activated-sockets=only")
 	s.activate()

@@ -26,6 +26,11 @@ serval/internal/http1:
 serval/internal/wire:
 serval/internal/testkit: load
 serval/internal/load:
+serval/internal/finding:
+serval/internal/sequence:
+serval/internal/plan: sequence
+serval/internal/procfile: finding
+serval/internal/manifest: finding plan sequence
 serval/ruby:
 serval/internal/generation: config worker
 `

@@ -89,7 +89,10 @@ func (c *child) exitOf() Exit {
 		return Exit{Err: c.process.err}
 	}
 	status := c.process.status
-	exit := Exit{Status: status, Fault: c.fault}
+	exit := Exit{Status: status}
+	if status.Signaled() { // otherwise it has ended by itself before it could be killed
+		exit.Fault = c.fault
+	}
 	exit.OutOfMemory = status.Signaled() && status.Signal() == syscall.SIGKILL && oomKills() > c.oom
 	return exit
 }

@@ -244,8 +244,9 @@ func (w *Worker) readFailed(err error) {
 	w.Kill()
 }
 
-// goneWithin is how long a process may take to end after its sockets were closed.
-const goneWithin = time.Second
+// goneWithin is how long a process may take to end after its sockets were closed. On a machine that is short of everything,
+// the kernel needs its time to take a large one apart.
+const goneWithin = 5 * time.Second
 
 func (w *Worker) handleFrames() error {
 	var f wire.Frame

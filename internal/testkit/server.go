@@ -17,11 +17,12 @@ import (
 // Command says how to start Serval. Without an address among its flags it listens on a free port of 127.0.0.1; without
 // an environment it runs in production.
 type Command struct {
-	App     string   // a name in test/apps, or a path; empty: the config.ru of Dir
-	Flags   []string // after those above, so they win
-	Dir     string   // where it is started; empty: a directory of the test's own
-	Env     []string // NAME=value, over this process's environment
-	Program []string // what to run in place of serval: "bundle", "exec", Binary(t)
+	App      string   // a name in test/apps, or a path; empty: the config.ru of Dir
+	Flags    []string // after those above, so they win
+	Dir      string   // where it is started; empty: a directory of the test's own
+	Env      []string // NAME=value, over this process's environment
+	OwnBinds bool     // its configuration file says where it listens
+	Program  []string // what to run in place of serval: "bundle", "exec", Binary(t)
 }
 
 // Server is a running Serval.
@@ -76,7 +77,7 @@ func (c Command) Launch(t testing.TB) *Server {
 
 func (c Command) arguments(t testing.TB) []string {
 	args := []string{"-e", "production"}
-	if !slices.ContainsFunc(c.Flags, func(f string) bool { return f == "-b" || f == "-p" }) {
+	if !c.OwnBinds && !slices.ContainsFunc(c.Flags, func(f string) bool { return f == "-b" || f == "-p" }) {
 		args = append(args, "-b", "tcp://127.0.0.1:0")
 	}
 	args = append(args, c.Flags...)

@@ -294,3 +294,60 @@ func TestALogReaderThatHangsStopsNoRequest(t *testing.T) {
 		t.Error("it does not end")
 	}
 }
+
+// Puma's log_formatter and custom_logger work on the front's lines, in a worker or in the mold.
+func TestLinesGoThroughTheAppsOwnLogger(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		config string
+		flags  []string
+	}{
+		"a worker":               {"log_formatter { |line| \"<#{$0[/mold/] || 'worker'}> #{line}\" }", nil},
+		"a mold":                 {"log_formatter { |line| \"<mold> #{line}\" }\nbefore_fork { }", []string{"-w", "2"}},
+		"a preloaded":            {"log_formatter { |line| \"<mold> #{line}\" }\npreload_app!", []string{"-w", "2"}},
+		"a formatter that fails": {"log_formatter { |line| raise 'no' }", []string{"-w", "2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			config := filepath.Join(t.TempDir(), "puma.rb")
+			write(t, config, tt.config)
+			s := testkit.Start(t, "logged", append([]string{"-v", "-C", config}, tt.flags...)...)
+			for i := range 20 {
+				s.Get(fmt.Sprintf("/id?%d", i))
+			}
+			s.Stop()
+			prefix := map[string]string{"a worker": "<worker> ", "a mold": "<mold> ", "a preloaded": "<mold> ", "a formatter that fails": ""}[name]
+			for i := range 20 {
+				line := regexp.MustCompile(fmt.Sprintf(`(?m)^%s127\.0\.0\.1 - - .*GET /id\?%d HTTP`, prefix, i))
+				if n := len(line.FindAllString(s.Out.String(), -1)); n != 1 {
+					t.Errorf("request %d is in the log %d times:\n%s", i, n, s.Out)
+				}
+			}
+			if !strings.Contains(s.Out.String(), prefix+"Use Ctrl-C to stop\n") || !strings.Contains(s.Out.String(), prefix+"- Gracefully stopping") {
+				t.Errorf("the log is\n%s", s.Out)
+			}
+		})
+	}
+}
+
+func TestACustomLoggerGetsTheLines(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	config, out := filepath.Join(dir, "puma.rb"), filepath.Join(dir, "out")
+	write(t, config, fmt.Sprintf("logger = Object.new\ndef logger.write(line) = File.open(%q, 'a') { |f| f.write(\"#{line};\\n\") }\ncustom_logger logger\n", out))
+	url := "unix://" + testkit.ShortDir(t) + "/s"
+	s := testkit.Command{App: "logged", Flags: []string{"-b", url, "-v", "-C", config}}.Launch(t)
+	testkit.WaitFor(t, "it listens", func() bool { text, _ := os.ReadFile(out); return strings.Contains(string(text), "Use Ctrl-C") })
+	c := testkit.DialURL(t, url)
+	c.Send(testkit.Request("GET", "/id", ""))
+	c.Response("GET")
+	c.Close()
+	s.Stop()
+	text, _ := os.ReadFile(out)
+	if !regexp.MustCompile(`(?m)^\* Listening on .*;\n(.*\n)*127\.0\.0\.1 - - .*GET /id HTTP.*;$`).Match(text) {
+		t.Errorf("the logger got %q, standard output %q", text, s.Out)
+	}
+	if s.Logged("GET /id") {
+		t.Errorf("standard output has it, too: %s", s.Out)
+	}
+}

@@ -3,6 +3,8 @@ package cli
 import (
 	"sync/atomic"
 	"syscall"
+
+	"serval/internal/worker"
 )
 
 // commands are what plugins and hooks in a mold ask of the object that Puma calls the launcher.
@@ -26,6 +28,11 @@ func (c *commands) Command(name string) {
 		c.asked.end(syscall.SIGQUIT)
 		c.asked.end(syscall.SIGQUIT)
 	}
+}
+
+// MoldDied says in the log that a mold is gone before its time.
+func (c *commands) MoldDied(mold *worker.Mold) {
+	c.asked.log.Error("the mold (PID %d) %s; its workers go on, and the next one gets a new mold", mold.PID(), mold.Exit())
 }
 
 // Stats are Puma's statistics as JSON; an empty object until the server is up.

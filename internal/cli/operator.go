@@ -121,6 +121,7 @@ func (o *operator) stop(patience time.Duration, served func()) {
 	o.running.Wait()
 	last = o.current.Load()
 	if last.Config.Cluster() {
+		last.AwaitHooks()
 		o.hook(last, "after_stopped")
 	}
 	last.Retire()

@@ -32,6 +32,8 @@ type Generation struct {
 	molding sync.Mutex // held while a mold boots
 	mold    atomic.Pointer[worker.Mold]
 	hooks   sync.WaitGroup
+
+	watching sync.WaitGroup // those who wait for the ends of molds
 }
 
 // New makes the generation that cfg describes now: the directory's symlinks and the environment files are looked at here.

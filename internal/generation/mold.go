@@ -62,8 +62,29 @@ func (g *Generation) readyMold() (*worker.Mold, error) {
 		<-mold.Exited()
 		return nil, err
 	}
-	g.mold.Store(mold)
+	g.keep(mold)
 	return mold, nil
+}
+
+// keep makes mold the generation's, and has its death told unless it was wanted.
+func (g *Generation) keep(mold *worker.Mold) {
+	g.mold.Store(mold)
+	g.watching.Go(func() {
+		<-mold.Exited()
+		select {
+		case <-g.stop:
+		default:
+			if witness, ok := g.handler.(Witness); ok {
+				witness.MoldDied(mold)
+			}
+		}
+	})
+}
+
+// Witness is a MoldHandler that wants to know of molds that die before their time. Their workers go on; the next worker is
+// forked from a new mold.
+type Witness interface {
+	MoldDied(mold *worker.Mold)
 }
 
 var errOver = errors.New("the release is not wanted any more")
@@ -82,7 +103,7 @@ func (g *Generation) Refork(warm *worker.Worker) (*Generation, error) {
 		<-mold.Exited()
 		return nil, err
 	}
-	next.mold.Store(mold)
+	next.keep(mold)
 	return next, nil
 }
 
@@ -116,6 +137,9 @@ func (g *Generation) WorkerEnded(w *worker.Worker) {
 	})
 }
 
+// AwaitHooks waits until what the mold was told of workers that ended has been dealt with.
+func (g *Generation) AwaitHooks() { g.hooks.Wait() }
+
 // patience is how long a mold may take for its exit handlers.
 const patience = 5 * time.Second
 
@@ -128,6 +152,7 @@ func (g *Generation) Retire() {
 	if mold == nil {
 		return
 	}
+	defer g.watching.Wait()
 	defer g.hooks.Wait()
 	mold.Finish()
 	select {

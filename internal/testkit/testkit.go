@@ -44,6 +44,9 @@ var binary struct {
 	err  string
 }
 
+// linked is what the Makefile tells the linker about the URG signal.
+const linked = "-X runtime.godebugDefault=asyncpreemptoff=1 -X serval/internal/cli.ownsURG=yes"
+
 // Binary returns the path of serval, built once per test run, with the race detector where the tests run under it.
 func Binary(t testing.TB) string {
 	t.Helper()
@@ -52,7 +55,7 @@ func Binary(t testing.TB) string {
 	}
 	binary.once.Do(func() {
 		binary.path = filepath.Join(binary.dir, "serval")
-		build := exec.Command(goTool(), "build", "-buildvcs=false", "-o", binary.path)
+		build := exec.Command(goTool(), "build", "-buildvcs=false", "-o", binary.path, "-ldflags", linked)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if Race {
 			build.Args = append(build.Args, "-race")

@@ -192,6 +192,7 @@ class ResponseTest < WorkerTest
       at_exit { Process.kill(:KILL, $child) if $child }
     RUBY
     assert_equal 300_003, front.get("/").body.bytesize
+    front.retire # so that it ends its child
   end
 
   def test_a_client_that_leaves_a_stream_ends_the_body

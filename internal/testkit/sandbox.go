@@ -46,8 +46,13 @@ func NewSandbox(t testing.TB) *Sandbox {
 			t.Fatal(err)
 		}
 	}
-	if out, err := s.script("up", s.name, "--ttl", "900", "--bind", top+":"+s.Top, "--bind-ro", Binary(t)+":"+s.Serval); err != nil {
-		t.Fatalf("the machine does not boot: %v\n%s", err, out)
+	up := []string{"up", s.name, "--ttl", "900", "--bind", top + ":" + s.Top, "--bind-ro", Binary(t) + ":" + s.Serval}
+	if out, err := s.script(up...); err != nil {
+		// It reads the files of this machine, which may change at that moment: somebody installs a package.
+		t.Logf("the machine did not boot, trying once more: %v\n%s", err, out)
+		if out, err = s.script(up...); err != nil {
+			t.Fatalf("the machine does not boot: %v\n%s", err, out)
+		}
 	}
 	booted := fmt.Sprintf("--since=@%d", time.Now().Unix())
 	t.Cleanup(func() {

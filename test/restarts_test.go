@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,6 +22,28 @@ var restartKinds = []struct {
 }{
 	{"phased", syscall.SIGUSR1, "Finished phased restart"},
 	{"hot", syscall.SIGUSR2, "Finished hot restart"},
+}
+
+// way is a kind of restart, with the app loaded by each worker or by a mold.
+type way struct {
+	name     string // as the log calls it
+	signal   syscall.Signal
+	finished string
+	flags    []string
+}
+
+func ways(t *testing.T, test func(t *testing.T, kind way)) {
+	for _, kind := range restartKinds {
+		for _, flags := range [][]string{nil, {"--preload"}} {
+			t.Run(kind.name+strings.Join(flags, ""), func(t *testing.T) { test(t, way{kind.name, kind.signal, kind.finished, flags}) })
+		}
+	}
+}
+
+// start serves a deployment in this way.
+func (w way) start(d *deployment, flags ...string) *testkit.Server {
+	d.t.Helper()
+	return d.start(append(flags, w.flags...)...)
 }
 
 // restarted sends a signal and waits until the log says for the nth time that it was carried out.
@@ -48,71 +71,67 @@ func serves(t *testing.T, s *testkit.Server, version string) {
 
 func TestRestartsLoseNoRequestAndKeepConnectionsOpen(t *testing.T) {
 	t.Parallel()
-	for _, kind := range restartKinds {
-		t.Run(kind.name, func(t *testing.T) {
-			d := deployed(t)
-			s := d.start("-w", "2", "-t", "3")
-			idle := s.Dial()
-			idle.Send(testkit.Request("GET", "/", ""))
-			idle.Response("GET")
-			clients := startTraffic(s, 40)
+	ways(t, func(t *testing.T, kind way) {
+		d := deployed(t)
+		s := kind.start(d, "-w", "2", "-t", "3")
+		idle := s.Dial()
+		idle.Send(testkit.Request("GET", "/", ""))
+		idle.Response("GET")
+		clients := startTraffic(s, 40)
+		clients.flows(t)
+		for i := range 3 {
+			before := s.Workers()
+			d.release("")
+			restarted(t, s, kind.signal, kind.finished, i+1)
+			serves(t, s, d.version())
+			for _, w := range before {
+				testkit.WaitFor(t, "the old workers are gone", func() bool { return !w.Alive() })
+			}
 			clients.flows(t)
-			for i := range 3 {
-				before := s.Workers()
-				d.release("")
-				restarted(t, s, kind.signal, kind.finished, i+1)
-				serves(t, s, d.version())
-				for _, w := range before {
-					testkit.WaitFor(t, "the old workers are gone", func() bool { return !w.Alive() })
-				}
-				clients.flows(t)
-			}
-			clients.stop(t)
-			idle.Send(testkit.Request("POST", "/", "still here"))
-			if r := idle.Response("POST"); r.Body != d.version()+" got 10 bytes" {
-				t.Errorf("a connection that was idle over three restarts got %+v", r)
-			}
-		})
-	}
+		}
+		clients.stop(t)
+		idle.Send(testkit.Request("POST", "/", "still here"))
+		if r := idle.Response("POST"); r.Body != d.version()+" got 10 bytes" {
+			t.Errorf("a connection that was idle over three restarts got %+v", r)
+		}
+	})
 }
 
 func TestABrokenReleaseLeavesTheOldOneServing(t *testing.T) {
 	t.Parallel()
-	for _, kind := range restartKinds {
-		t.Run(kind.name, func(t *testing.T) {
-			d := deployed(t)
-			s := d.start("-w", "2", "-t", "2")
-			before := s.Workers()
-			clients := startTraffic(s, 20)
-			d.release("raise 'the database has no such table'\n")
-			s.Signal(kind.signal)
-			s.AwaitLog("the " + kind.name + " restart failed, phase 0 goes on serving")
-			s.AwaitLog("RuntimeError: the database has no such table")
-			s.AwaitLog("releases/2/config.ru:1")
-			serves(t, s, "version 1")
-			if after := s.Workers(); fmt.Sprint(after) != fmt.Sprint(before) {
-				t.Errorf("the workers were %v and are %v", before, after)
-			}
+	ways(t, func(t *testing.T, kind way) {
+		d := deployed(t)
+		s := kind.start(d, "-w", "2", "-t", "2")
+		before := s.Workers()
+		clients := startTraffic(s, 20)
+		d.release("raise 'the database has no such table'\n")
+		s.Signal(kind.signal)
+		s.AwaitLog("the " + kind.name + " restart failed, phase 0 goes on serving")
+		s.AwaitLog("RuntimeError: the database has no such table")
+		s.AwaitLog("releases/2/config.ru:1")
+		serves(t, s, "version 1")
+		if after := s.Workers(); fmt.Sprint(after) != fmt.Sprint(before) {
+			t.Errorf("the workers were %v and are %v", before, after)
+		}
 
-			// A worker that dies now is replaced by one of the release that serves, wherever the link points.
-			kill(t, before[0], syscall.SIGKILL)
-			testkit.WaitFor(t, "there is another worker", func() bool {
-				workers := s.Workers()
-				return len(workers) == 2 && workers[0].PID != before[0].PID && strings.Count(s.Out.String(), " booted in ") >= 3
-			})
-			serves(t, s, "version 1")
-
-			d.release("")
-			restarted(t, s, kind.signal, kind.finished, 1)
-			serves(t, s, "version 3")
-			for i, l := range clients {
-				// What was inside the killed worker cannot all be repeated: a POST is not.
-				if r := l.Stop(); r.Failed > 3 || i%2 == 0 && r.Failed > 0 {
-					t.Errorf("client %d: %s", i, r)
-				}
-			}
+		// A worker that dies now is replaced by one of the release that serves, wherever the link points.
+		kill(t, before[0], syscall.SIGKILL)
+		testkit.WaitFor(t, "there is another worker", func() bool {
+			workers := s.Workers()
+			return len(workers) == 2 && workers[0].PID != before[0].PID && strings.Count(s.Out.String(), " booted in ") >= 3
 		})
-	}
+		serves(t, s, "version 1")
+
+		d.release("")
+		restarted(t, s, kind.signal, kind.finished, 1)
+		serves(t, s, "version 3")
+		for i, l := range clients {
+			// What was inside the killed worker cannot all be repeated: a POST is not.
+			if r := l.Stop(); r.Failed > 3 || i%2 == 0 && r.Failed > 0 {
+				t.Errorf("client %d: %s", i, r)
+			}
+		}
+	})
 }
 
 func TestAReleaseThatFailsInItsSecondWorkerIsTakenBack(t *testing.T) {
@@ -137,39 +156,37 @@ func TestAReleaseThatFailsInItsSecondWorkerIsTakenBack(t *testing.T) {
 func TestANewGemfileIsServed(t *testing.T) {
 	t.Parallel()
 	testkit.Need(t, "bundle")
-	for _, kind := range restartKinds {
-		t.Run(kind.name, func(t *testing.T) {
-			d := deployed(t)
-			bundle := func(version string) {
-				gem := filepath.Join(d.path(d.n), "probe")
-				if err := os.MkdirAll(filepath.Join(gem, "lib"), 0o700); err != nil {
-					t.Fatal(err)
-				}
-				write(t, filepath.Join(gem, "lib/probe.rb"), "PROBE = '"+version+"'\n")
-				write(t, filepath.Join(gem, "probe.gemspec"), "Gem::Specification.new { |s| s.name = 'probe'; s.version = '"+version+
-					"'; s.summary = 'x'; s.author = 'x'; s.files = ['lib/probe.rb'] }\n")
-				write(t, filepath.Join(d.path(d.n), "Gemfile"), "source Gem.sources.to_a.first\ngem 'rack'\ngem 'probe', path: 'probe'\n")
-				lock(t, d.path(d.n))
+	ways(t, func(t *testing.T, kind way) {
+		d := deployed(t)
+		bundle := func(version string) {
+			gem := filepath.Join(d.path(d.n), "probe")
+			if err := os.MkdirAll(filepath.Join(gem, "lib"), 0o700); err != nil {
+				t.Fatal(err)
 			}
-			extra := "require 'probe'\nENV['PROBE'] = PROBE + ' ' + Gem.loaded_specs['probe'].version.to_s\n"
-			d.release(extra)
-			bundle("1.0")
-			s := d.start("-w", "2")
-			if r := s.Get("/env?name=PROBE"); r.Body != "1.0 1.0" {
+			write(t, filepath.Join(gem, "lib/probe.rb"), "PROBE = '"+version+"'\n")
+			write(t, filepath.Join(gem, "probe.gemspec"), "Gem::Specification.new { |s| s.name = 'probe'; s.version = '"+version+
+				"'; s.summary = 'x'; s.author = 'x'; s.files = ['lib/probe.rb'] }\n")
+			write(t, filepath.Join(d.path(d.n), "Gemfile"), "source Gem.sources.to_a.first\ngem 'rack'\ngem 'probe', path: 'probe'\n")
+			lock(t, d.path(d.n))
+		}
+		extra := "require 'probe'\nENV['PROBE'] = PROBE + ' ' + Gem.loaded_specs['probe'].version.to_s\n"
+		d.release(extra)
+		bundle("1.0")
+		s := kind.start(d, "-w", "2")
+		if r := s.Get("/env?name=PROBE"); r.Body != "1.0 1.0" {
+			t.Fatalf("got %+v", r)
+		}
+		clients := startTraffic(s, 20)
+		d.release(extra)
+		bundle("2.0")
+		restarted(t, s, kind.signal, kind.finished, 1)
+		for range 8 {
+			if r := s.Get("/env?name=PROBE"); r.Body != "2.0 2.0" {
 				t.Fatalf("got %+v", r)
 			}
-			clients := startTraffic(s, 20)
-			d.release(extra)
-			bundle("2.0")
-			restarted(t, s, kind.signal, kind.finished, 1)
-			for range 8 {
-				if r := s.Get("/env?name=PROBE"); r.Body != "2.0 2.0" {
-					t.Fatalf("got %+v", r)
-				}
-			}
-			clients.stop(t)
-		})
-	}
+		}
+		clients.stop(t)
+	})
 }
 
 func TestDeletedReleasesAreNotMissed(t *testing.T) {
@@ -204,81 +221,75 @@ func TestDeletedReleasesAreNotMissed(t *testing.T) {
 
 func TestALongRequestIsServedToItsEndByItsOldWorker(t *testing.T) {
 	t.Parallel()
-	for _, kind := range restartKinds {
-		t.Run(kind.name, func(t *testing.T) {
-			d := deployed(t)
-			s := d.start("-w", "1", "-t", "2")
-			old := s.Worker()
-			gate := filepath.Join(t.TempDir(), "gate")
-			c := held(t, s, "POST", "/gate?file="+gate)
-			d.release("")
-			s.Signal(kind.signal)
-			testkit.WaitFor(t, "the new release serves", func() bool { return s.Get("/").Body == "version 2" })
-			if !old.Alive() {
-				t.Error("the old worker is gone before its request")
-			}
-			write(t, gate, "")
-			if r := c.Response("POST"); r.Body != "1 open" {
-				t.Errorf("got %+v", r)
-			}
-			testkit.WaitFor(t, "the old worker is gone", func() bool { return !old.Alive() })
-			c.Send(testkit.Request("GET", "/", ""))
-			if r := c.Response("GET"); r.Body != "version 2" {
-				t.Errorf("on the same connection: %+v", r)
-			}
-		})
-	}
+	ways(t, func(t *testing.T, kind way) {
+		d := deployed(t)
+		s := kind.start(d, "-w", "1", "-t", "2")
+		old := s.Worker()
+		gate := filepath.Join(t.TempDir(), "gate")
+		c := held(t, s, "POST", "/gate?file="+gate)
+		d.release("")
+		s.Signal(kind.signal)
+		testkit.WaitFor(t, "the new release serves", func() bool { return s.Get("/").Body == "version 2" })
+		if !old.Alive() {
+			t.Error("the old worker is gone before its request")
+		}
+		write(t, gate, "")
+		if r := c.Response("POST"); r.Body != "1 open" {
+			t.Errorf("got %+v", r)
+		}
+		testkit.WaitFor(t, "the old worker is gone", func() bool { return !old.Alive() })
+		c.Send(testkit.Request("GET", "/", ""))
+		if r := c.Response("GET"); r.Body != "version 2" {
+			t.Errorf("on the same connection: %+v", r)
+		}
+	})
 }
 
 func TestAStuckWorkerDoesNotHoldARestartUpForEver(t *testing.T) {
 	t.Parallel()
-	for _, kind := range restartKinds {
-		t.Run(kind.name, func(t *testing.T) {
-			d := deployed(t)
-			s := d.start("-w", "1", "-t", "2", "--shutdown-timeout", "1")
-			old := s.Worker()
-			c := held(t, s, "POST", "/sleep?s=1000")
-			d.release("")
-			restarted(t, s, kind.signal, kind.finished, 1)
-			serves(t, s, "version 2")
-			if r := c.Response("POST"); r.Status != 502 {
-				t.Errorf("got %+v", r)
-			}
-			s.AwaitLog("it did not finish within 1s (--shutdown-timeout)")
-			testkit.WaitFor(t, "the stuck worker is gone", func() bool { return !old.Alive() })
-		})
-	}
+	ways(t, func(t *testing.T, kind way) {
+		d := deployed(t)
+		s := kind.start(d, "-w", "1", "-t", "2", "--shutdown-timeout", "1")
+		old := s.Worker()
+		c := held(t, s, "POST", "/sleep?s=1000")
+		d.release("")
+		restarted(t, s, kind.signal, kind.finished, 1)
+		serves(t, s, "version 2")
+		if r := c.Response("POST"); r.Status != 502 {
+			t.Errorf("got %+v", r)
+		}
+		s.AwaitLog("it did not finish within 1s (--shutdown-timeout)")
+		testkit.WaitFor(t, "the stuck worker is gone", func() bool { return !old.Alive() })
+	})
 }
 
 func TestRequestsThatWaitForAThreadAreServedByTheNewRelease(t *testing.T) {
 	t.Parallel()
-	for _, kind := range restartKinds {
-		t.Run(kind.name, func(t *testing.T) {
-			d := deployed(t)
-			s := d.start("-w", "1", "-t", "1", "--queue-limit", "5")
-			gate := filepath.Join(t.TempDir(), "gate")
-			running := held(t, s, "POST", "/gate?file="+gate)
-			var waiting []*testkit.Client
-			for range 5 {
-				waiting = append(waiting, queued(t, s, "POST", "/"))
+	ways(t, func(t *testing.T, kind way) {
+		d := deployed(t)
+		s := kind.start(d, "-w", "1", "-t", "1", "--queue-limit", "5")
+		gate := filepath.Join(t.TempDir(), "gate")
+		running := held(t, s, "POST", "/gate?file="+gate)
+		var waiting []*testkit.Client
+		for range 5 {
+			waiting = append(waiting, queued(t, s, "POST", "/"))
+		}
+		if r := s.Get("/"); r.Status != 503 {
+			t.Errorf("the queue is not full: %+v", r)
+		}
+		d.release("")
+		s.Signal(kind.signal)
+		for _, c := range waiting {
+			if r := c.Response("POST"); r.Body != "version 2" {
+				t.Errorf("a queued request got %+v", r)
 			}
-			if r := s.Get("/"); r.Status != 503 {
-				t.Errorf("the queue is not full: %+v", r)
-			}
-			d.release("")
-			s.Signal(kind.signal)
-			for _, c := range waiting {
-				if r := c.Response("POST"); r.Body != "version 2" {
-					t.Errorf("a queued request got %+v", r)
-				}
-			}
-			write(t, gate, "")
-			if r := running.Response("POST"); r.Body != "1 open" {
-				t.Errorf("the one that filled the only thread got %+v", r)
-			}
-			s.AwaitLog(kind.finished)
-		})
-	}
+		}
+		write(t, gate, "")
+		if r := running.Response("POST"); r.Body != "1 open" {
+			t.Errorf("the one that filled the only thread got %+v", r)
+		}
+		s.AwaitLog(kind.finished)
+	})
 }
 
 func TestRestartsTakeTurns(t *testing.T) {
@@ -302,58 +313,52 @@ func TestRestartsTakeTurns(t *testing.T) {
 
 func TestAWorkerThatDiesDuringARestartCostsTheRestartNothing(t *testing.T) {
 	t.Parallel()
-	for _, kind := range restartKinds {
-		t.Run(kind.name, func(t *testing.T) {
-			d := deployed(t)
-			s := d.start("-w", "2", "-t", "2")
-			old := s.Workers()
-			d.release("sleep 1\n")
-			s.Signal(kind.signal)
-			s.AwaitLog("Starting " + kind.name + " restart")
-			kill(t, old[1], syscall.SIGKILL)
-			s.AwaitLog(kind.finished)
-			serves(t, s, "version 2")
-			testkit.WaitFor(t, "there are two workers", func() bool { return len(s.Workers()) == 2 })
-		})
-	}
+	ways(t, func(t *testing.T, kind way) {
+		d := deployed(t)
+		s := kind.start(d, "-w", "2", "-t", "2")
+		old := s.Workers()
+		d.release("sleep 1\n")
+		s.Signal(kind.signal)
+		s.AwaitLog("Starting " + kind.name + " restart")
+		kill(t, old[1], syscall.SIGKILL)
+		s.AwaitLog(kind.finished)
+		serves(t, s, "version 2")
+		testkit.WaitFor(t, "there are two workers", func() bool { return len(s.Workers()) == 2 })
+	})
 }
 
-func TestANewWorkerThatDiesWhileItBootsFailsTheRestart(t *testing.T) {
+func TestANewProcessThatDiesWhileItBootsFailsTheRestart(t *testing.T) {
 	t.Parallel()
-	for _, kind := range restartKinds {
-		t.Run(kind.name, func(t *testing.T) {
-			d := deployed(t)
-			s := d.start("-w", "1", "-t", "2")
-			old := s.Worker()
-			d.release("sleep\n")
-			s.Signal(kind.signal)
-			testkit.WaitFor(t, "the new worker is there", func() bool { return len(s.Workers()) == 2 })
-			for _, w := range s.Workers() {
-				if w.PID != old.PID {
-					kill(t, w, syscall.SIGKILL)
-				}
-			}
-			s.AwaitLog("was killed by SIGKILL before it was ready")
-			serves(t, s, "version 1")
-			if s.Worker() != old {
-				t.Error("the old worker is not there any more")
-			}
-		})
-	}
+	ways(t, func(t *testing.T, kind way) {
+		d := deployed(t)
+		s := kind.start(d, "-w", "1", "-t", "2")
+		old := slices.Concat(s.Workers(), s.Molds())
+		fresh := func() []testkit.Process {
+			now := slices.Concat(s.Workers(), s.Molds())
+			return slices.DeleteFunc(now, func(p testkit.Process) bool { return slices.Contains(old, p) })
+		}
+		d.release("sleep\n")
+		s.Signal(kind.signal)
+		testkit.WaitFor(t, "a new process boots", func() bool { return len(fresh()) == 1 })
+		kill(t, fresh()[0], syscall.SIGKILL)
+		s.AwaitLog("was killed by SIGKILL before it was ready")
+		serves(t, s, "version 1")
+		if now := slices.Concat(s.Workers(), s.Molds()); fmt.Sprint(now) != fmt.Sprint(old) {
+			t.Errorf("there were %v and are %v", old, now)
+		}
+	})
 }
 
 func TestATermDuringARestartStopsTheServer(t *testing.T) {
 	t.Parallel()
-	for _, kind := range restartKinds {
-		t.Run(kind.name, func(t *testing.T) {
-			d := deployed(t)
-			s := d.start("-w", "2")
-			d.release("sleep\n")
-			s.Signal(kind.signal)
-			testkit.WaitFor(t, "a new worker boots", func() bool { return len(s.Workers()) > 2 })
-			took(t, "the end", s.Stop)
-		})
-	}
+	ways(t, func(t *testing.T, kind way) {
+		d := deployed(t)
+		s := kind.start(d, "-w", "2")
+		d.release("sleep\n")
+		s.Signal(kind.signal)
+		testkit.WaitFor(t, "a new process boots", func() bool { return len(s.Workers()) > 2 || len(s.Molds()) > 1 })
+		took(t, "the end", s.Stop)
+	})
 }
 
 func TestTTINAndTTOUChangeTheNumberOfWorkers(t *testing.T) {
@@ -463,21 +468,172 @@ func TestPidAndListeningSocketStayTheSame(t *testing.T) {
 
 func TestAnAppOfALongBootLeavesNoGap(t *testing.T) {
 	t.Parallel()
+	ways(t, func(t *testing.T, kind way) {
+		d := deployed(t)
+		s := kind.start(d, "-w", "1", "-t", "2")
+		clients := startTraffic(s, 25)
+		d.release("sleep 2\n")
+		restarted(t, s, kind.signal, kind.finished, 1)
+		serves(t, s, "version 2")
+		for _, l := range clients {
+			r := l.Stop()
+			// Without a ready worker for the two seconds of the boot, some request would have waited that long.
+			if r.Failed > 0 || r.Max > time.Second*3/2 {
+				t.Errorf("%s", r)
+			}
+		}
+	})
+}
+
+func TestAChangedEnvironmentFileIsReadByEveryRestart(t *testing.T) {
+	t.Parallel()
+	ways(t, func(t *testing.T, kind way) {
+		d := deployed(t)
+		file := filepath.Join(d.dir, "env")
+		write(t, file, "FLAVOUR='mint # not a comment'\nGONE=soon\n")
+		s := kind.start(d, "-w", "2", "--env-file", file)
+		if r := s.Get("/env?name=FLAVOUR"); r.Body != "mint # not a comment" {
+			t.Fatalf("got %+v", r)
+		}
+		clients := startTraffic(s, 20)
+		write(t, file, "FLAVOUR=lime\n")
+		if r := s.Get("/env?name=FLAVOUR"); r.Body != "mint # not a comment" {
+			t.Errorf("before the restart: %+v", r)
+		}
+		restarted(t, s, kind.signal, kind.finished, 1)
+		for range 8 {
+			if r := s.Get("/env?name=FLAVOUR"); r.Body != "lime" {
+				t.Fatalf("got %+v", r)
+			}
+		}
+		if r := s.Get("/env?name=GONE"); r.Body != "unset" {
+			t.Errorf("what left the file is still there: %+v", r)
+		}
+		clients.stop(t)
+
+		// A file that is not there any more is a failed restart, not an app without its settings.
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		s.Signal(kind.signal)
+		s.AwaitLog("restart failed")
+		if r := s.Get("/env?name=FLAVOUR"); r.Body != "lime" {
+			t.Errorf("got %+v", r)
+		}
+	})
+}
+
+func TestAHotRestartReadsTheConfigurationAgain(t *testing.T) {
+	t.Parallel()
+	d := deployed(t)
+	file := filepath.Join(d.dir, "puma.rb")
+	write(t, file, "workers 1\nthreads 2, 2\n")
+	s := d.start("-C", file)
+	clients := startTraffic(s, 20)
+	write(t, file, "workers 3\nthreads 2, 2\npreload_app!\n")
+	restarted(t, s, syscall.SIGUSR1, "Finished phased restart", 1)
+	if workers, molds := s.Workers(), s.Molds(); len(workers) != 1 || len(molds) != 0 {
+		t.Errorf("a phased restart keeps the configuration, but there are workers %v and molds %v", workers, molds)
+	}
+	restarted(t, s, syscall.SIGUSR2, "Finished hot restart", 1)
+	testkit.WaitFor(t, "there are three workers and a mold", func() bool { return len(s.Workers()) == 3 && len(s.Molds()) == 1 })
+
+	write(t, file, "workers 2\nno_such_setting 1\n")
+	s.Signal(syscall.SIGUSR2)
+	line := s.AwaitLog("the hot restart failed")
+	if !s.Logged("no_such_setting") || !s.Logged("puma.rb") {
+		t.Errorf("the mistake is not named: %s", line)
+	}
+	write(t, file, "workers 1\nthreads 2, 2\npreload_app! false\n")
+	restarted(t, s, syscall.SIGUSR2, "Finished hot restart", 2)
+	testkit.WaitFor(t, "there is one worker and no mold", func() bool { return len(s.Workers()) == 1 && len(s.Molds()) == 0 })
+	serves(t, s, "version 1")
+	clients.stop(t)
+}
+
+func TestAReforkMakesAMoldOfAWarmWorker(t *testing.T) {
+	t.Parallel()
+	d := deployed(t)
+	s := d.start("-w", "2", "-t", "2", "--preload")
+	clients := startTraffic(s, 30)
+	for i := range 3 {
+		workers, molds := s.Workers(), s.Molds()
+		restarted(t, s, syscall.SIGURG, "Finished refork", i+1)
+		for _, p := range slices.Concat(workers, molds) {
+			testkit.WaitFor(t, "the old processes are gone", func() bool { return !p.Alive() })
+		}
+		if len(s.Molds()) != 1 || len(s.Workers()) != 2 {
+			t.Errorf("there are molds %v and workers %v", s.Molds(), s.Workers())
+		}
+		clients.flows(t)
+	}
+	serves(t, s, "version 1")
+	d.release("") // a refork takes no new code, a restart after it does
+	restarted(t, s, syscall.SIGURG, "Finished refork", 4)
+	serves(t, s, "version 1")
+	restarted(t, s, syscall.SIGUSR1, "Finished phased restart", 1)
+	serves(t, s, "version 2")
+	clients.stop(t)
+}
+
+func TestAReforkWithoutAMoldIsRefused(t *testing.T) {
+	t.Parallel()
+	d := deployed(t)
+	s := d.start("-w", "1")
+	s.Signal(syscall.SIGURG)
+	s.AwaitLog("workers are forked from one another only with preload_app! or fork_worker")
+	serves(t, s, "version 1")
+}
+
+func TestAMoldThatIsKilledIsReplacedWhenItIsNeeded(t *testing.T) {
+	t.Parallel()
+	d := deployed(t)
+	s := d.start("-w", "2", "-t", "2", "--preload")
+	clients := startTraffic(s, 20)
+	kill(t, s.Molds()[0], syscall.SIGKILL)
+	worker := s.Workers()[0]
+	kill(t, worker, syscall.SIGTERM) // it asks to be replaced, which needs a mold
+	testkit.WaitFor(t, "there is another worker and another mold", func() bool {
+		return !worker.Alive() && len(s.Workers()) == 2 && len(s.Molds()) == 1
+	})
+	for i, kind := range restartKinds {
+		d.release("")
+		kill(t, s.Molds()[0], syscall.SIGKILL)
+		restarted(t, s, kind.signal, kind.finished, 1)
+		serves(t, s, fmt.Sprintf("version %d", i+2))
+	}
+	clients.stop(t)
+}
+
+func TestATakenOverConnectionLivesAsLongAsTheRequestThatTookIt(t *testing.T) {
+	t.Parallel()
 	for _, kind := range restartKinds {
 		t.Run(kind.name, func(t *testing.T) {
-			d := deployed(t)
-			s := d.start("-w", "1", "-t", "2")
-			clients := startTraffic(s, 25)
-			d.release("sleep 2\n")
-			restarted(t, s, kind.signal, kind.finished, 1)
-			serves(t, s, "version 2")
-			for _, l := range clients {
-				r := l.Stop()
-				// Without a ready worker for the two seconds of the boot, some request would have waited that long.
-				if r.Failed > 0 || r.Max > time.Second*3/2 {
-					t.Errorf("%s", r)
+			s := testkit.Start(t, "hijack", "-w", "1", "-t", "2")
+			ready := func(path string) *testkit.Client {
+				c := s.Dial()
+				c.Send(testkit.Request("GET", path, ""))
+				c.Head()
+				if line := c.Line(); line != "ready" {
+					t.Fatalf("got %q", line)
+				}
+				return c
+			}
+			held, left := ready("/full-here"), ready("/full")
+			s.Signal(kind.signal)
+			testkit.WaitFor(t, "the new worker is there", func() bool { return strings.Count(s.Out.String(), " booted in ") == 2 })
+			for range 3 {
+				held.Send("still here\n")
+				if line := held.Line(); line != "echo: still here" {
+					t.Errorf("got %q", line)
 				}
 			}
+			held.Send("bye\n")
+			held.End()
+			// Its request is over, so nothing holds the old worker: a client of WebSockets connects again, to the new one.
+			left.End()
+			s.AwaitLog(kind.finished)
+			ready("/full").Close()
 		})
 	}
 }

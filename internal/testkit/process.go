@@ -27,6 +27,11 @@ func (p Process) Alive() bool {
 	return p.start != "" && stat(p.PID, statStart) == p.start && state != "Z" && state != "X"
 }
 
+// isMold tells by its title, or while it boots by its script, that the process is a mold.
+func (p Process) isMold() bool {
+	return strings.Contains(p.String(), "serval: mold") || strings.Contains(p.String(), "/serval/mold.rb")
+}
+
 func (p Process) String() string {
 	line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.PID))
 	return fmt.Sprintf("%d (%s)", p.PID, strings.TrimSpace(strings.ReplaceAll(string(line), "\x00", " ")))

@@ -187,8 +187,13 @@ func (s *Server) Addr() string {
 }
 
 // Workers returns the worker processes that live, the oldest first.
-func (s *Server) Workers() []Process {
-	workers := slices.DeleteFunc(Children(s.PID), func(p Process) bool { return !p.Alive() })
+func (s *Server) Workers() []Process { return s.children(func(p Process) bool { return !p.isMold() }) }
+
+// Molds returns the molds that live, the oldest first.
+func (s *Server) Molds() []Process { return s.children(Process.isMold) }
+
+func (s *Server) children(wanted func(Process) bool) []Process {
+	workers := slices.DeleteFunc(Children(s.PID), func(p Process) bool { return !wanted(p) || !p.Alive() })
 	slices.SortFunc(workers, func(a, b Process) int { return strings.Compare(pad(a.start), pad(b.start)) })
 	return workers
 }

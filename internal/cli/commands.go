@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"serval/internal/logs"
 	"serval/internal/worker"
 )
 
@@ -32,7 +33,7 @@ func (c *commands) Command(name string) {
 
 // MoldDied says in the log that a mold is gone before its time.
 func (c *commands) MoldDied(mold *worker.Mold) {
-	c.asked.log.Error("the mold (PID %d) %s; its workers go on, and the next one gets a new mold", mold.PID(), mold.Exit())
+	c.asked.log.Error("the mold (PID %d) %s; its workers go on, and the next one gets a new mold", mold.PID(), mold.Exit(), logs.Named("mold_died", "mold_pid", mold.PID()))
 }
 
 // Stats are Puma's statistics as JSON; an empty object until the server is up.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"serval/internal/dispatch"
+	"serval/internal/logs"
 )
 
 const eighteenHeaders = "GET /articles/17?page=2 HTTP/1.1\r\nHost: www.example.com\r\nConnection: keep-alive\r\n" +
@@ -55,12 +56,40 @@ func TestARequestAllocatesNothing(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	_, addr, _ := serving(t, Config{}, hello())
-	c := dial(t, addr)
-	request, response := measure(t, c)
-	n := testing.AllocsPerRun(500, func() { exchange(t, c, request, response) })
-	if n > 0.5 { // the sweeper's clock allocates now and then
-		t.Errorf("a request costs %v allocations", n)
+	for name, cfg := range map[string]Config{"plain": {}, "logged": logged(false), "logged with details": logged(true)} {
+		_, addr, _ := serving(t, cfg, hello())
+		c := dial(t, addr)
+		request, response := measure(t, c)
+		n := testing.AllocsPerRun(500, func() { exchange(t, c, request, response) })
+		if n > 0.5 { // the sweeper's clock allocates now and then
+			t.Errorf("%s: a request costs %v allocations", name, n)
+		}
+	}
+}
+
+// logged is a configuration with an access log, which goes nowhere.
+func logged(details bool) Config {
+	line := make([]byte, 0, 4096)
+	return Config{Details: details, RequestIDs: details, Access: func(a *logs.Access) {
+		if details {
+			line = logs.AppendAccessJSON(line[:0], a)
+		} else {
+			line = logs.AppendAccess(line[:0], a)
+		}
+	}}
+}
+
+func BenchmarkHelloLogged(b *testing.B) {
+	for name, details := range map[string]bool{"text": false, "json": true} {
+		b.Run(name, func(b *testing.B) {
+			_, addr, _ := serving(b, logged(details), hello())
+			c := dial(b, addr)
+			request, response := measure(b, c)
+			b.ReportAllocs()
+			for b.Loop() {
+				exchange(b, c, request, response)
+			}
+		})
 	}
 }
 

@@ -244,6 +244,7 @@ func (c *Config) settle(rackup string, env map[string]string) error {
 	c.Pidfile = c.abs(c.Pidfile)
 	c.StatePath = c.abs(c.StatePath)
 	c.EnvFiles = c.absEnvFiles()
+	c.settlePreload()
 	c.RedirectStdout = c.abs(c.RedirectStdout)
 	c.RedirectStderr = c.abs(c.RedirectStderr)
 	for i, dir := range c.Include {
@@ -280,6 +281,13 @@ func (c *Config) settleDirectory(env map[string]string) error {
 		c.Directory = filepath.Join(dir, c.Directory)
 	}
 	return nil
+}
+
+// settlePreload says what Puma 8 says: more than one worker makes it worthwhile, unless somebody has decided.
+func (c *Config) settlePreload() {
+	if c.Source("preload") == "default" && c.Workers > 1 {
+		c.Preload = true
+	}
 }
 
 // absEnvFiles are the environment files with absolute paths; one that may be missing keeps its dash.

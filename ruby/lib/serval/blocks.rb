@@ -36,6 +36,11 @@ module Serval
       @configuration&.app
     end
 
+    # Whether each request is to run in a Fiber of its own.
+    def fiber_per_request?
+      @configuration ? @configuration.option(:fiber_per_request, false) : false
+    end
+
     def lowlevel_error_handler
       @configuration&.lowlevel_error_handler
     end

@@ -29,7 +29,8 @@ module Serval
     def initialize(settings, app, blocks, launcher = nil)
       @launcher = launcher
       @settings = settings
-      @app = app
+      @loaded = app
+      @app = blocks.fiber_per_request? ? ->(env) { Fiber.new { app.call(env) }.resume } : app
       @blocks = blocks
       @requests = Requests.new(blocking(UNIXSocket.for_fd(Boot::REQUESTS)))
       @deliveries = Deliveries.new
@@ -122,7 +123,7 @@ module Serval
       require_relative "foundry"
       trap("TERM", @apps_term || "DEFAULT")
       Boot.prepare(settings)
-      Foundry.new(settings, @blocks, @app, UNIXSocket.for_fd(Boot::CONTROL)).reopen
+      Foundry.new(settings, @blocks, @loaded, UNIXSocket.for_fd(Boot::CONTROL)).reopen
     end
 
     # A thread that waits for one of these sits in read(2): a byte in the pipe wakes one sleeper, where poll(2) would

@@ -54,6 +54,16 @@ module Serval
         record(:allow_underscore_headers, "no-underscore-headers", answer ? false : true, chosen: answer)
       end
 
+      # Runs each request in a Fiber of its own: what the app leaves in Thread.current[] is gone after it.
+      def fiber_per_request(answer = true) # rubocop:disable Style/OptionalBooleanParameter
+        @configuration.choose(:fiber_per_request, answer ? true : false)
+      end
+
+      # The name it had before Puma 7.
+      def clean_thread_locals(answer = true) # rubocop:disable Style/OptionalBooleanParameter
+        fiber_per_request(answer)
+      end
+
       # nil: what the connection is.
       def rack_url_scheme(scheme = nil)
         unless [nil, "http", "https"].include?(scheme && scheme.to_s)

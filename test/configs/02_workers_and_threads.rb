@@ -1,0 +1,3 @@
+# serval: preload=true
+workers 3
+threads 2, 7

@@ -1,0 +1,1 @@
+bind_to_activated_sockets 'only'

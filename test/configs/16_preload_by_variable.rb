@@ -1,0 +1,3 @@
+# serval: preload=true
+# env: WEB_CONCURRENCY=3
+threads 1, 1

@@ -1,0 +1,6 @@
+workers 2
+worker_check_interval 10
+worker_timeout 45
+worker_boot_timeout 120
+worker_shutdown_timeout 15
+worker_culling_strategy :oldest

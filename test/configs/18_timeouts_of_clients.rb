@@ -1,0 +1,3 @@
+first_data_timeout 12
+persistent_timeout 33
+max_fast_inline 50

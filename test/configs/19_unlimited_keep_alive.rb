@@ -1,0 +1,1 @@
+max_fast_inline Float::INFINITY

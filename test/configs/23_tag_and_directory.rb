@@ -1,0 +1,2 @@
+tag 'blog'
+directory '/tmp'

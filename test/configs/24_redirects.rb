@@ -1,0 +1,1 @@
+stdout_redirect '/tmp/out.log', '/tmp/err.log', true

@@ -1,0 +1,1 @@
+stdout_redirect nil, '/tmp/err.log'

@@ -1,0 +1,2 @@
+log_requests
+log_formatter { |line| "[app] #{line}" }

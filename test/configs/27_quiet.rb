@@ -1,0 +1,2 @@
+log_requests true
+quiet

@@ -1,0 +1,1 @@
+set_remote_address header: 'X-Real-IP'

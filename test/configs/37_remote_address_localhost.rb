@@ -1,0 +1,2 @@
+set_remote_address :localhost
+early_hints

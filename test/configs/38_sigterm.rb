@@ -1,0 +1,1 @@
+raise_exception_on_sigterm false

@@ -1,0 +1,14 @@
+# notices: debug extra_runtime_dependencies io_selector_backend nakayoshi_fork prune_bundler queue_requests restart_command shutdown_debug wait_for_less_busy_worker
+debug
+queue_requests false
+wait_for_less_busy_worker 0.01
+clean_thread_locals
+prune_bundler
+extra_runtime_dependencies ['gem']
+restart_command 'puma'
+shutdown_debug
+io_selector_backend :select
+nakayoshi_fork
+silence_single_worker_warning
+mutate_stdout_and_stderr_to_sync_on_write
+drain_on_shutdown

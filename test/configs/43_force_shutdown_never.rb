@@ -1,0 +1,4 @@
+# serval: shutdown-timeout=20
+workers 2
+worker_shutdown_timeout 20
+force_shutdown_after :forever

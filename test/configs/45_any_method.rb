@@ -1,0 +1,3 @@
+# puma: 8
+# serval: http-methods=any
+supported_http_methods :any

@@ -1,0 +1,2 @@
+tag 'loaded'
+workers 2

@@ -244,38 +244,16 @@ func TestThePageOnVariablesHasThoseThatAreRead(t *testing.T) {
 	}
 }
 
-func TestThePageOnPumaSaysWhatServalSays(t *testing.T) {
-	t.Parallel()
-	p := readPage(t, "docs/how-to/replace-puma.md")
-	help := readPage(t, "docs/reference/command-line.md").text
-	for _, row := range p.section(t, "## Settings of config/puma.rb, as flags").rows() {
-		for _, flags := range codes(row["for Serval"]) {
-			for _, word := range strings.Fields(flags) {
-				if strings.HasPrefix(word, "-") && !regexp.MustCompile(`(?m)^ .*`+regexp.QuoteMeta(word)+`\b`).MatchString(help) {
-					t.Errorf("%s is no flag of Serval's", word)
-				}
-			}
-		}
+func TestThePageOnTheConfigurationFileHasEveryMethod(t *testing.T) {
+	out, err := exec.Command("ruby", "-r", filepath.Join(testkit.Root(t), "ruby/lib/serval/configuration.rb"), "-e",
+		"puts Serval::Configuration::DSL.known - Serval::Configuration::Own.instance_methods").Output()
+	if err != nil {
+		t.Fatal(err)
 	}
-	told := map[string]bool{}
-	for _, row := range p.section(t, "## Flags that are refused").rows() {
-		for _, flag := range codes(row["flag"]) {
-			serval := exec.Command(testkit.Binary(t), strings.Fields(flag)...)
-			out, _ := serval.CombinedOutput()
-			name, _, _ := strings.Cut(flag, " ")
-			told[name] = true
-			if serval.ProcessState.ExitCode() != 2 || !strings.HasSuffix(string(out), ": "+row["what Serval says"]+"\n") {
-				t.Errorf("serval %s: %s, %s", flag, serval.ProcessState, out)
-			}
-		}
-	}
-	names := regexp.MustCompile(`\{"([a-z-]+)", "`).FindAllStringSubmatch(readPage(t, "internal/cli/pumaflags.go").text, -1)
-	if len(names) < 10 {
-		t.Fatalf("only these were found in the code: %q", names)
-	}
-	for _, name := range names {
-		if !told["--"+name[1]] {
-			t.Errorf("the page leaves out --%s", name[1])
+	text := readPage(t, "docs/reference/configuration.md").text
+	for _, method := range strings.Fields(string(out)) {
+		if !regexp.MustCompile("`" + regexp.QuoteMeta(method) + "[` (]").MatchString(text) {
+			t.Errorf("the page leaves out %s", method)
 		}
 	}
 }

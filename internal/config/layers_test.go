@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -206,16 +207,28 @@ func TestTheAppsDirectoryCanBeSetInAFile(t *testing.T) {
 	}
 }
 
-func TestMoreThanOneWorkerIsPreloadedUnlessSomebodyDecides(t *testing.T) {
+func TestWorkersByVariableArePreloadedUnlessSomebodyDecides(t *testing.T) {
 	for _, test := range []struct {
-		args []Arg
-		want bool
+		args    []Arg
+		environ string
+		want    bool
 	}{
-		{nil, false}, {[]Arg{{"workers", "1"}}, false}, {[]Arg{{"workers", "2"}}, true},
-		{[]Arg{{"workers", "2"}, {"preload", "false"}}, false}, {[]Arg{{"preload", "true"}}, true},
+		{nil, "", false}, {nil, "WEB_CONCURRENCY=1", false}, {nil, "WEB_CONCURRENCY=2", true},
+		{[]Arg{{"workers", "2"}}, "WEB_CONCURRENCY=2", false}, {[]Arg{{"workers", "2"}, {"preload", "true"}}, "", true},
+		{[]Arg{{"preload", "false"}}, "WEB_CONCURRENCY=2", false},
 	} {
-		if c := load(t, test.args); c.Preload != test.want {
-			t.Errorf("%v: have %t", test.args, c.Preload)
+		if c := load(t, test.args, test.environ); c.Preload != test.want {
+			t.Errorf("%v %s: have %t", test.args, test.environ, c.Preload)
+		}
+	}
+}
+
+func TestYJITIsAskedOfRubyInTheEnvironment(t *testing.T) {
+	for value, want := range map[string]string{"on": "RUBY_YJIT_ENABLE=1", "off": "RUBY_YJIT_ENABLE=0", "auto": ""} {
+		c := load(t, []Arg{{"yjit", value}})
+		at := slices.IndexFunc(c.WorkerEnv, func(entry string) bool { return strings.HasPrefix(entry, "RUBY_YJIT_ENABLE=") })
+		if at < 0 != (want == "") || at >= 0 && c.WorkerEnv[at] != want {
+			t.Errorf("%s: have %q", value, c.WorkerEnv)
 		}
 	}
 }
@@ -236,5 +249,31 @@ func TestEnvironmentFilesSpeakToTheFileAndToWorkers(t *testing.T) {
 	}
 	if err := c.ReadEnvironment(); err != nil || !slices.Contains(c.WorkerEnv, "TAG=two") || slices.Contains(c.WorkerEnv, "TAG=one") {
 		t.Errorf("have %v, %q", err, c.WorkerEnv)
+	}
+}
+
+func TestEverySettingHasAMethodInTheFilesAndEachOfOurMethodsASetting(t *testing.T) {
+	ask := func(script string) []string {
+		out, err := exec.Command("ruby", "-r", filepath.Join(lib, "serval/configuration.rb"), "-e", script).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Fields(string(out))
+	}
+	methods := ask("puts Serval::Configuration::DSL.known")
+	for _, s := range Settings {
+		switch s.Name {
+		case "config", "no-config": // which file is read is not for the file to say
+		case "restart-cmd": // restart_command
+		default:
+			if name := strings.ReplaceAll(s.Name, "-", "_"); !slices.Contains(methods, name) {
+				t.Errorf("files know no %s", name)
+			}
+		}
+	}
+	for _, method := range ask("puts Serval::Configuration::Own.instance_methods") {
+		if find(strings.ReplaceAll(method, "_", "-")) == nil {
+			t.Errorf("%s sets nothing", method)
+		}
 	}
 }

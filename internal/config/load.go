@@ -283,10 +283,13 @@ func (c *Config) settleDirectory(env map[string]string) error {
 	return nil
 }
 
-// settlePreload says what Puma 8 says: more than one worker makes it worthwhile, unless somebody has decided.
+// settlePreload says what Puma 5 and 6 say: workers by the number in WEB_CONCURRENCY share a preloaded app unless somebody
+// has decided otherwise. Puma 7 went on to preload for any number of workers. Here it takes a word (--preload,
+// preload_app!), so that no app is forked that never was.
 func (c *Config) settlePreload() {
-	if c.Source("preload") == "default" && c.Workers > 1 {
+	if c.Source("preload") == "default" && c.Source("workers") == "WEB_CONCURRENCY" && c.Workers > 1 {
 		c.Preload = true
+		c.sources["preload"] = "WEB_CONCURRENCY"
 	}
 }
 
@@ -338,6 +341,12 @@ func workerEnv(environ []string, c *Config) []string {
 	env = append(env, "RACK_ENV="+c.Environment, "PWD="+c.Directory)
 	if !slices.ContainsFunc(environ, isLocale) {
 		env = append(env, "LANG=C.UTF-8")
+	}
+	switch c.YJIT {
+	case "on":
+		env = append(env, "RUBY_YJIT_ENABLE=1") // and not the option --yjit, at which a Ruby without it would give up
+	case "off":
+		env = append(env, "RUBY_YJIT_ENABLE=0")
 	}
 	return slices.Clip(env) // workers that append to it at the same time must not meet in one array
 }

@@ -45,7 +45,7 @@ func app(t *testing.T, dir string) (notes string) {
 
 func load(t *testing.T, dir string, change func(*config.Config)) config.Config {
 	t.Helper()
-	cfg, err := config.Load([]config.Arg{{Name: "dir", Value: dir}, {Name: "workers", Value: "2"}, {Name: "preload", Value: "false"}}, "", os.Environ(), nil)
+	cfg, err := config.Load([]config.Arg{{Name: "dir", Value: dir}, {Name: "workers", Value: "2"}}, "", os.Environ(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

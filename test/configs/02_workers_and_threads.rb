@@ -1,3 +1,2 @@
-# serval: preload=true
 workers 3
 threads 2, 7

@@ -34,8 +34,15 @@ module Serval
       # Puma's single mode has no workers, and so runs none of their blocks.
       blocks.run(:before_worker_boot, settings.index) if settings.cluster?
       app ||= reporting(settings) { load_app(settings, blocks) }.tap { warm_up }
+      enable_yjit if settings.yjit?
       require_relative "runtime"
       Runtime.new(settings, app, blocks, launcher).run
+    end
+
+    # Once the app is loaded, as Rails does it: what runs but once while it loads need not be compiled. Ruby 3.3 is the
+    # first that can begin so late, and the first whose YJIT is meant for everybody.
+    def enable_yjit
+      RubyVM::YJIT.enable if defined?(RubyVM::YJIT) && RubyVM::YJIT.respond_to?(:enable)
     end
 
     def prepare(settings)

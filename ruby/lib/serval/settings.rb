@@ -53,6 +53,11 @@ module Serval
       Integer(count) unless count.empty?
     end
 
+    # Whether to compile what the app does, where this Ruby can. The front has seen to "on": it holds from Ruby's start.
+    def yjit?
+      @values["yjit"] == "auto" && ENV["RUBY_YJIT_ENABLE"] != "0"
+    end
+
     # Whether a mold loads the app before it forks.
     def preload?
       @values["preload"] == "1"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -23,8 +24,13 @@ type remote struct {
 
 var _ control.Operator = (*remote)(nil)
 
-// Stop ends the server as an INT does, Halt as a QUIT does.
-func (r *remote) Stop() { r.asked.end(syscall.SIGINT) }
+// Stop ends the server as an INT does, Halt as a QUIT does. Stopping twice is no sign of impatience here: somebody's script
+// may do it.
+func (r *remote) Stop() {
+	if !r.asked.stopping() {
+		r.asked.end(syscall.SIGINT)
+	}
+}
 
 func (r *remote) Halt() {
 	r.asked.end(syscall.SIGQUIT)
@@ -36,7 +42,7 @@ func (r *remote) Restart(kind control.Kind, report func(control.Event)) error {
 	progress := func(p dispatch.Progress) {
 		mu.Lock()
 		defer mu.Unlock()
-		report(control.Event{Step: p.Step.String(), Worker: p.Index, PID: p.PID, Done: p.Done, Total: p.Total})
+		report(control.Event{Step: p.Step.String(), Worker: new(p.Index), PID: p.PID, Done: p.Done, Total: p.Total})
 	}
 	if err := r.Available(kind); err != nil {
 		return err
@@ -86,32 +92,35 @@ func byIndex(a, b dispatch.WorkerStats) int { return cmp.Or(a.Index-b.Index, a.P
 func (r *remote) Stats() control.Stats {
 	pool := r.pool.Stats()
 	slices.SortFunc(pool.Workers, byIndex)
-	minute, all, longest := r.pool.Waits(0.5, 0.95, 0.99)
 	g := r.current.Load()
 	s := control.Stats{
 		PID: os.Getpid(), Started: r.started, Cluster: g.Config.Cluster(), Phase: pool.Phase, Wanted: pool.Wanted,
-		Requests: pool.Finished, Queued: pool.Queued, QueuedMax: longest, Clients: r.server.Connections(),
-		Waits:    control.Waits{LastMinute: percentiles(minute), SinceStart: percentiles(all)},
-		FrontPSS: pss(os.Getpid()), Versions: control.Versions{Serval: Version},
+		Requests: pool.Finished, Queued: pool.Queued, Clients: r.server.Connections(),
+		Versions: control.Versions{Serval: Version},
 	}
 	if mold := g.Mold(); mold != nil {
-		s.MoldPID, s.MoldPSS = mold.PID(), pss(mold.PID())
+		s.MoldPID = mold.PID()
 	}
 	if failure := r.failure.Load(); failure != nil {
 		s.Failure = *failure
 	}
 	for _, w := range pool.Workers {
-		s.Versions.Ruby, s.Versions.Engine, s.Versions.Patchlevel = w.Worker.Fact("ruby"), w.Worker.Fact("engine"), w.Worker.Fact("patchlevel")
+		s.Versions.Ruby, s.Versions.Engine = w.Worker.Fact("ruby"), w.Worker.Fact("engine")
+		s.Versions.Patchlevel, _ = strconv.Atoi(w.Worker.Fact("patchlevel")) //nolint:errcheck // 0 then
 		s.Workers = append(s.Workers, control.Worker{
 			Index: w.Index, PID: w.PID, Phase: w.Phase, Started: w.Started, LastCheckIn: w.Worker.LastCheckIn(), State: w.State,
-			Threads: w.Threads, Held: w.Held, Requests: w.Requests, Restarts: w.Restarts, PSS: pss(w.PID),
+			Threads: w.Threads, Held: w.Held, Requests: w.Requests, Restarts: w.Restarts,
 		})
 	}
 	return s
 }
 
-// pss is a process's memory in bytes, 0 if it is gone.
-func pss(pid int) int64 {
+func (r *remote) Waits() (waits control.Waits, queuedMax int) {
+	minute, all, longest := r.pool.Waits(0.5, 0.95, 0.99)
+	return control.Waits{LastMinute: percentiles(minute), SinceStart: percentiles(all)}, longest
+}
+
+func (r *remote) Memory(pid int) int64 {
 	n, err := worker.PSS(pid)
 	if err != nil {
 		return 0

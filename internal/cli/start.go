@@ -64,6 +64,15 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	listeners := socks.all
 	defer func() { listener.CloseAll(listeners) }()
 
+	door, doorListener, err := openDoor(cfg)
+	if err != nil {
+		return err
+	}
+	if doorListener != nil {
+		defer doorListener.Close()
+		defer door.remove()
+	}
+
 	commands := &commands{asked: asked}
 	first, err := firstGeneration(cfg, commands)
 	if err != nil {
@@ -107,14 +116,23 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	for _, notice := range activation.Notices {
 		log.Warn("%s", notice)
 	}
+	var controls *controls
 	op := newOperator(first, pool, srv, log, asked, reload, notifier, way)
 	op.configure = func(cfg config.Config) {
 		lines.configure(cfg)
 		lines.formatBy(cfg, op)
 		srv.Configure(serverConfig(cfg, lines, asked))
+		controls.configure(cfg)
 	}
 	lines.formatBy(cfg, op)
 	op.listen(listeners)
+	away := &remote{op, time.Now()}
+	commands.stats.Store(new(pumaStats(away)))
+	controls = newControls(away, log, door, doorListener)
+	defer controls.close()
+	if err := controls.writeState(); err != nil {
+		log.Error("%v", err)
+	}
 	log.Line("Use Ctrl-C to stop", logs.Named("started"))
 
 	notifier.Watch(op.pulse, op.status)

@@ -25,8 +25,14 @@ type Operator interface {
 	// Scale adds a worker (by 1) or takes one away (by -1), and returns when it serves, or takes no more requests.
 	Scale(by int) error
 
-	// Stats is a look at the server.
+	// Stats is a look at the server. It is cheap; what memory a process uses is asked for with Memory.
 	Stats() Stats
+
+	// Waits says how long requests waited for a thread, and how many waited at once at most since the last call.
+	Waits() (waits Waits, queuedMax int)
+
+	// Memory returns the proportional set size of a process in bytes, 0 when it is not known.
+	Memory(pid int) int64
 
 	// Ask asks all workers that serve for something: "gc" (collects garbage), "gc-stats", "backtraces". The answers are in
 	// the order of the workers' indices; a worker that does not answer within wait has an error in its place.
@@ -46,9 +52,9 @@ const (
 // Event is a step on the way to the end of a command.
 type Event struct {
 	Step   string `json:"event"`            // "booted", "serving", "retired", "draining", and at last "ok" or "failed"
-	Worker int    `json:"worker"`           // its index; counts for the first three
+	Worker *int   `json:"worker,omitempty"` // its index; of the first three
 	PID    int    `json:"pid,omitempty"`    // its process id, likewise
-	Done   int    `json:"done,omitempty"`   // workers that are at this step
+	Done   int    `json:"done,omitempty"`   // workers that are at this step or past it
 	Total  int    `json:"total,omitempty"`  // of so many
 	Held   int    `json:"held,omitempty"`   // "draining": requests that are being served still
 	Queued int    `json:"queued,omitempty"` // "draining": requests that wait for a thread
@@ -70,22 +76,18 @@ type Answer struct {
 
 // Stats is a look at the server.
 type Stats struct {
-	PID       int
-	Started   time.Time
-	Cluster   bool // workers were asked for by number: Puma's cluster mode, else its single mode
-	Phase     int  // the newest generation's number
-	Wanted    int  // workers there should be
-	Requests  int  // that were finished since the start, by workers that are gone, too
-	Queued    int  // requests that wait for a thread
-	QueuedMax int  // most of them since the last look
-	Clients   int  // open client connections
-	Waits     Waits
-	MoldPID   int   // 0: there is none
-	MoldPSS   int64 // bytes
-	FrontPSS  int64 // bytes
-	Versions  Versions
-	Workers   []Worker // by index; in a restart old and new ones
-	Failure   string   // of the last restart, if it failed
+	PID      int
+	Started  time.Time
+	Cluster  bool // workers were asked for by number: Puma's cluster mode, else its single mode
+	Phase    int  // the newest generation's number
+	Wanted   int  // workers there should be
+	Requests int  // that were finished since the start, by workers that are gone, too
+	Queued   int  // requests that wait for a thread
+	Clients  int  // open client connections
+	MoldPID  int  // 0: there is none
+	Versions Versions
+	Workers  []Worker // by index; in a restart old and new ones
+	Failure  string   // of the last restart, if it failed
 }
 
 // Worker is a look at one worker.
@@ -96,10 +98,9 @@ type Worker struct {
 	LastCheckIn time.Time // when it last said that it is alive
 	State       string    // "serving" or "draining"
 	Threads     int
-	Held        int   // requests that it runs now
-	Requests    int   // requests that it has finished
-	Restarts    int   // workers that had its place before it
-	PSS         int64 // bytes of memory, shared pages counted in proportion. 0: not known
+	Held        int // requests that it runs now
+	Requests    int // requests that it has finished
+	Restarts    int // workers that had its place before it
 }
 
 // Waits says how long requests waited for a free thread.
@@ -112,4 +113,7 @@ type Percentiles struct {
 }
 
 // Versions are the versions of what runs.
-type Versions struct{ Serval, Ruby, Engine, Patchlevel string }
+type Versions struct {
+	Serval, Ruby, Engine string
+	Patchlevel           int
+}

@@ -417,6 +417,45 @@ func TestRestartsTakeWhatAnEnvironmentFileSaysThen(t *testing.T) {
 	}
 }
 
+func TestAChangedProgramIsTheSameUnitWithTheSameSockets(t *testing.T) {
+	s := newService(t, "", "WatchdogSec=10", "ExecStart=", "ExecStart=/opt/serval -e production -w 2 -t 3 --bind-to-activated-sockets=only")
+	s.activate()
+	s.Do("cp", s.Serval, "/opt/serval")
+	s.Do("systemctl", "start", web)
+	pid, socket := s.mainPID(), "unix://"+s.Path("/run/web.sock")
+	load := testkit.StartLoad(testkit.LoadConfig{URL: socket, Rate: 50, KeepAlive: true, Method: "POST"})
+	single := testkit.StartLoad(testkit.LoadConfig{URL: s.tcp(), Rate: 50})
+	for _, greeting := range []string{"two", "three"} {
+		s.Do("sh", "-c", "cp "+s.Serval+" /opt/new && echo "+greeting+" >>/opt/new && mv /opt/new /opt/serval") // another one, which does the same
+		s.write("release", greeting)
+		s.Do("systemctl", "reload", web)
+		c := testkit.DialURL(t, socket)
+		c.Send(testkit.Request("GET", "/", "", "Connection: close"))
+		if r := c.Response("GET"); r.Body != greeting {
+			t.Errorf("right after the reload it answers %+v", r)
+		}
+		s.AwaitJournal(web, "Finished hot restart, the new program serves")
+	}
+	for name, load := range map[string]*testkit.Load{"unix, kept": load, "tcp": single} {
+		if r := load.Stop(); r.Failed > 0 {
+			t.Errorf("%s: %s", name, r)
+		}
+	}
+	if s.mainPID() != pid || s.Show(web, "NRestarts") != "0" || s.Show(web, "ActiveState") != "active" {
+		t.Errorf("the main process was %s and is %s, the unit is %s", pid, s.mainPID(), s.Show(web, "ActiveState"))
+	}
+	if path := strings.TrimSpace(s.Do("readlink", "/proc/"+pid+"/exe")); path != "/opt/serval" {
+		t.Errorf("the main process runs %s", path)
+	}
+	s.Do("systemctl", "stop", web)
+	if result := s.Show(web, "Result"); result != "success" {
+		t.Errorf("it ended with %s", result)
+	}
+	if _, err := os.Stat(s.Path("/run/web.sock")); err != nil {
+		t.Errorf("systemd's socket has no file any more: %v", err)
+	}
+}
+
 func TestAUnitRunByAShellIsFollowedToTheFront(t *testing.T) {
 	s := newService(t, "", "NotifyAccess=all", "KillMode=control-group")
 	unit := strings.Replace(s.Do("cat", "/etc/systemd/system/"+web), "ExecStart="+s.Serval, "ExecStart=/bin/bash -c '"+s.Serval, 1)

@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -84,5 +85,42 @@ func TestAReforkMakesWarmWorkers(t *testing.T) {
 	log := s.Err.String()
 	if b, a := strings.Index(log, "before the refork"), strings.Index(log, "after the refork"); b < 0 || a < b {
 		t.Errorf("the hooks are not in the log, or not in order: %s", log)
+	}
+}
+
+// A plugin runs in the mold, or in the only worker, and what it asks of the launcher is done by the front.
+func TestPluginsStopTheServerThroughTheLauncher(t *testing.T) {
+	t.Parallel()
+	for mode, config := range map[string]string{"single": "workers 0\n", "cluster": "workers 2\n"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			if err := os.MkdirAll(filepath.Join(dir, "lib/puma/plugin"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			write(t, filepath.Join(dir, "lib/puma/plugin/ender.rb"), `
+require "puma/plugin"
+Puma::Plugin.create do
+  def start(launcher)
+    in_background do
+      sleep 0.01 until File.exist?("end")
+      launcher.stop
+    end
+  end
+end
+`)
+			write(t, filepath.Join(dir, "puma.rb"), config+"plugin :ender\nafter_stopped { warn 'stopped' }\n")
+			write(t, filepath.Join(dir, "config.ru"), `run ->(env) { File.write("end", ""); [200, {}, ["bye"]] }`)
+			s := testkit.Command{Dir: dir, Flags: []string{"-I", filepath.Join(dir, "lib"), "-C", filepath.Join(dir, "puma.rb")}}.Start(t)
+			if got := s.Get("/").Body; got != "bye" {
+				t.Errorf("it says %q", got)
+			}
+			if status := s.Exit(); status.ExitStatus() != 0 {
+				t.Errorf("it ended with %v", status)
+			}
+			if !s.Logged("stopped") {
+				t.Error("after_stopped did not run")
+			}
+		})
 	}
 }

@@ -205,6 +205,7 @@ func poolConfig(g *generation.Generation, log *logs.Log, asked *signals) dispatc
 		Log:            log,
 		Launch:         g.Launch,
 		Ended:          g.WorkerEnded,
+		Plugins:        g.Plugins(),
 		Warm:           func() { asked.wish(syscall.SIGURG) },
 		WarmRequests:   max(cfg.ForkWorker, 0),
 		Timeout:        cfg.WorkerTimeout,

@@ -79,6 +79,21 @@ func newMember(s *seat, cfg *Config) *member {
 // RetireAsked is the worker's own wish to be replaced: somebody sent it a TERM.
 func (m *member) RetireAsked() { m.ask(retirement{reason: "asked to stop by a TERM of its own"}) }
 
+// Command passes on what a plugin in the worker asks for, where there is no mold that plugins would run in.
+func (m *member) Command(name string) {
+	if h := m.cfg.Plugins; h != nil {
+		h.Command(name)
+	}
+}
+
+// Stats are what such a plugin may know of the server.
+func (m *member) Stats() string {
+	if h := m.cfg.Plugins; h != nil {
+		return h.Stats()
+	}
+	return "{}"
+}
+
 // ask notes a wish for retirement; one is enough.
 func (m *member) ask(r retirement) {
 	select {

@@ -36,6 +36,9 @@ type Config struct {
 	// Ended is told of a worker whose process is gone. It must not block. May be nil.
 	Ended func(*worker.Worker)
 
+	// Plugins hears what plugins ask for that run in a worker, in single mode. Nil: they are not heard.
+	Plugins worker.MoldHandler
+
 	// Warm is called, once, when worker 0 has finished so many requests: then it would make a good mold. It must not
 	// block. Zero requests: never.
 	Warm         func()

@@ -81,6 +81,9 @@ func (g *Generation) keep(mold *worker.Mold) {
 	})
 }
 
+// Plugins is who hears what plugins ask for.
+func (g *Generation) Plugins() worker.MoldHandler { return g.handler }
+
 // Witness is a MoldHandler that wants to know of molds that die before their time. Their workers go on; the next worker is
 // forked from a new mold.
 type Witness interface {

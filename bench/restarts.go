@@ -13,6 +13,7 @@ import (
 const (
 	slowBoot     = 4 // seconds
 	steadyFor    = 2 * time.Second
+	steadySlice  = 250 * time.Millisecond
 	openRate     = 500 // requests a second, of all four open loops together
 	closedPause  = 20 * time.Millisecond
 	afterRestart = 100 * time.Millisecond // still belongs to the restart
@@ -29,6 +30,8 @@ type restartRun struct {
 	Clients     []clientCount `json:"clients"`  // in the order of clientKinds
 	Lost        int           `json:"connections_lost"`
 	Took        []float64     `json:"took_ms"`
+	Silences    []float64     `json:"silences_ms"`        // the longest of each restart
+	Quiet       []float64     `json:"steady_silences_ms"` // the longest of each stretch of steadySlice before the first
 	Steady      clientTimes   `json:"steady"`
 	During      clientTimes   `json:"during"`
 	commandLine string
@@ -156,6 +159,8 @@ func (b *bench) restartSeries(ctx context.Context, name string, kind restartKind
 	clients.stop()
 	run.Clients = clients.counts()
 	run.Steady, run.During = clients.times(steady), clients.times(spans...)
+	run.Silences = clients.silences(spans)
+	run.Quiet = clients.silences(cut(steady))
 	return run, nil
 }
 
@@ -225,6 +230,22 @@ func (c crowd) times(spans ...generator.Span) clientTimes {
 		Silence: inMilliseconds(r.Silence), Outage: inMilliseconds(r.Outage), Lag: inMilliseconds(r.Lag)}
 }
 
+// silences are the longest ones of each span.
+func (c crowd) silences(spans []generator.Span) []float64 {
+	return each(spans, func(s generator.Span) float64 {
+		return inMilliseconds(generator.Over([]generator.Span{s}, c.open...).Silence)
+	})
+}
+
+// cut cuts a span into pieces that are about as long as a quick restart, to compare with.
+func cut(s generator.Span) []generator.Span {
+	var pieces []generator.Span
+	for from := s.From; from.Before(s.To); from = from.Add(steadySlice) {
+		pieces = append(pieces, generator.Span{From: from, To: from.Add(steadySlice)})
+	}
+	return pieces
+}
+
 // sum adds up what the clients did.
 func (r restartRun) sum() (sent, failed int) {
 	for _, c := range r.Clients {
@@ -237,7 +258,7 @@ func (r restartRun) sum() (sent, failed int) {
 func (r restartRun) String() string {
 	sent, failed := r.sum()
 	text := fmt.Sprintf("%-8s %-11s preload %-5t boot %d s: %d restarts in %s, %d of %d failed, silence %s (steady %s), p99 %s (steady %s)", r.Server, r.Kind,
-		r.Preload, r.Boot, r.Restarts, shortTime(median(r.Took)), failed, sent, shortTime(r.During.Silence), shortTime(r.Steady.Silence),
+		r.Preload, r.Boot, r.Restarts, shortTime(median(r.Took)), failed, sent, medianAndMost(r.Silences), medianAndMost(r.Quiet),
 		shortTime(r.During.P99), shortTime(r.Steady.P99))
 	if len(r.Problems) > 0 {
 		text += fmt.Sprintf("; %d did not work: %s", len(r.Problems), r.Problems[0])
@@ -274,18 +295,26 @@ func restartFailures(runs []restartRun) table {
 func restartTimes(runs []restartRun) table {
 	t := table{
 		title: "Times",
-		head: append(slices.Clone(restartHead), "longest silence", "steady", "outage each", "p99 during", "steady", "÷", "longest request", "sent late",
+		head: append(slices.Clone(restartHead), "silence of a restart", "steady", "outage each", "p99 during", "steady", "÷", "longest request", "sent late",
 			"a restart took"),
-		notes: []string{fmt.Sprintf("Silence is the longest time without an answer to %d requests a second, during all restarts of the row; beside it that of %v before the "+
-			"first. Outage is all silence past %v, for each restart. What was sent late was the load generator's own waiting for a processor.", openRate, steadyFor,
-			generator.OutageFrom)},
+		notes: []string{fmt.Sprintf("Silence is the longest time without an answer to %d requests a second: the median of all restarts and, in brackets, the worst; beside it "+
+			"that of stretches of %v before the first restart. Outage is all silence past %v, for each restart: no longer than that was any time without a worker "+
+			"that was ready. What was sent late was the load generator's own waiting for a processor.", openRate, steadySlice, generator.OutageFrom)},
 	}
 	for _, r := range runs {
-		t.rows = append(t.rows, append(r.label(), shortTime(r.During.Silence), shortTime(r.Steady.Silence),
+		t.rows = append(t.rows, append(r.label(), medianAndMost(r.Silences), medianAndMost(r.Quiet),
 			shortTime(ratio(r.During.Outage, float64(r.Restarts))), shortTime(r.During.P99), shortTime(r.Steady.P99),
 			twoDecimals(ratio(r.During.P99, r.Steady.P99)), shortTime(r.During.Longest), shortTime(r.During.Lag), shortTime(median(r.Took))))
 	}
 	return t
+}
+
+func medianAndMost(values []float64) string {
+	s := spreadOf(values)
+	if len(values) < 2 {
+		return shortTime(s.Median)
+	}
+	return shortTime(s.Median) + " (" + shortTime(s.Most) + ")"
 }
 
 // restartWords sums up a server, with the kills apart: those may fail what cannot be repeated.

@@ -258,6 +258,28 @@ func TestThePageOnTheConfigurationFileHasEveryMethod(t *testing.T) {
 	}
 }
 
+func TestThePageOnPumaRemovesWhatHasNoEffect(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir+"/config.ru", "run ->(_) { [200, {}, []] }\n")
+	var lines string
+	removed := strings.Split(readPage(t, "docs/how-to/switch-from-puma.md").section(t, "## Then remove").text, "\n- ")[1]
+	for _, name := range codes(removed) {
+		lines += name + "\n"
+	}
+	write(t, dir+"/puma.rb", lines)
+	cmd := exec.Command(testkit.Binary(t), "config", "-C", dir+"/puma.rb", "--dir", dir)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, name := range codes(removed) {
+		if !strings.Contains(string(out), name+" has no effect: ") {
+			t.Errorf("%s has an effect, or is not known:\n%s", name, out)
+		}
+	}
+}
+
 func TestTheWirePageNamesEverySettingOfAWorker(t *testing.T) {
 	p := readPage(t, "docs/reference/wire.md")
 	names := regexp.MustCompile(`"(\w+)="`).FindAllStringSubmatch(readPage(t, "internal/generation/settings.go").text, -1)

@@ -425,7 +425,7 @@ func TestAChangedProgramIsTheSameUnitWithTheSameSockets(t *testing.T) {
 	pid, socket := s.mainPID(), "unix://"+s.Path("/run/web.sock")
 	load := testkit.StartLoad(testkit.LoadConfig{URL: socket, Rate: 50, KeepAlive: true, Method: "POST"})
 	single := testkit.StartLoad(testkit.LoadConfig{URL: s.tcp(), Rate: 50})
-	for _, greeting := range []string{"two", "three"} {
+	for i, greeting := range []string{"two", "three"} {
 		s.Do("sh", "-c", "cp "+s.Serval+" /opt/new && echo "+greeting+" >>/opt/new && mv /opt/new /opt/serval") // another one, which does the same
 		s.write("release", greeting)
 		s.Do("systemctl", "reload", web)
@@ -434,7 +434,9 @@ func TestAChangedProgramIsTheSameUnitWithTheSameSockets(t *testing.T) {
 		if r := c.Response("GET"); r.Body != greeting {
 			t.Errorf("right after the reload it answers %+v", r)
 		}
-		s.AwaitJournal(web, "Finished hot restart, the new program serves")
+		testkit.WaitFor(t, "the restart is over", func() bool {
+			return strings.Count(s.Journal(web), "Finished hot restart, the new program serves") == i+1
+		})
 	}
 	for name, load := range map[string]*testkit.Load{"unix, kept": load, "tcp": single} {
 		if r := load.Stop(); r.Failed > 0 {

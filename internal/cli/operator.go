@@ -214,6 +214,7 @@ func warmest(workers []dispatch.WorkerStats) *worker.Worker {
 
 // Hot replaces all workers at once, when the new ones are ready, and takes over a changed configuration.
 func (o *operator) Hot(report func(dispatch.Progress)) error {
+	defer o.systemd.Restarting("hot restart under way")() // before anything that takes time: systemctl reload waits for what it has heard of
 	if o.succession.program.Changed() {
 		return o.handOver()
 	}
@@ -282,6 +283,7 @@ func (o *operator) Format(line []byte) bool {
 
 // restart changes over to the generation that change makes, and says in the log how it went.
 func (o *operator) restart(what string, report func(dispatch.Progress), change func(func(dispatch.Progress)) (*generation.Generation, error)) error {
+	defer o.systemd.Restarting(what + " under way")()
 	o.changing.Lock()
 	defer o.changing.Unlock()
 	if report == nil {
@@ -289,7 +291,6 @@ func (o *operator) restart(what string, report func(dispatch.Progress), change f
 	}
 	number := o.current.Load().Number + 1
 	o.log.Line("- Starting %s, phase: %d", what, number, logs.Named("restart_started", "generation", number))
-	defer o.systemd.Restarting(what + " under way")()
 	began := time.Now()
 	next, err := change(report)
 	if err != nil {

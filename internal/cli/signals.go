@@ -20,7 +20,8 @@ type signals struct {
 	reopen chan struct{}       // the logs are to be opened again
 	wishes chan syscall.Signal // for a restart, or for more or fewer workers
 
-	mu    sync.Mutex // guards cause and count
+	mu    sync.Mutex // guards following
+	quiet bool       // a TERM is no outcome (--quiet-term)
 	cause os.Signal
 	count int
 
@@ -131,10 +132,17 @@ func (s *signals) stop() {
 func (s *signals) outcome() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cause == syscall.SIGTERM {
+	if s.cause == syscall.SIGTERM && !s.quiet {
 		return endedBy{syscall.SIGTERM}
 	}
 	return nil
+}
+
+// configure says whether the program ends by a TERM that stopped it, or with status 0.
+func (s *signals) configure(quietTerm bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.quiet = quietTerm
 }
 
 // endedBy is the outcome of a program that a signal ended, after it had put everything in order.

@@ -37,6 +37,7 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	log := lines.Log
 	asked := watchSignals(ctx, log)
 	defer asked.stop()
+	asked.configure(cfg.QuietTerm)
 	serving := make(chan *operator, 1)
 	way.watch(asked, serving)
 
@@ -120,6 +121,7 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	op := newOperator(first, pool, srv, log, asked, reload, notifier, way)
 	op.configure = func(cfg config.Config) {
 		lines.configure(cfg)
+		asked.configure(cfg.QuietTerm)
 		lines.formatBy(cfg, op)
 		srv.Configure(serverConfig(cfg, lines, asked))
 		controls.configure(cfg)

@@ -440,6 +440,25 @@ func TestAWorkerThatIsKilledFailsOnlyWhatCannotBeRepeated(t *testing.T) {
 	}
 }
 
+func TestSignalsForTheFrontMeanNothingToWorkersAndMolds(t *testing.T) {
+	t.Parallel()
+	d := deployed(t)
+	s := d.start("-w", "2", "-t", "2", "--preload")
+	before := slices.Concat(s.Workers(), s.Molds())
+	clients := startTraffic(s, 20)
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGURG, syscall.SIGTTIN, syscall.SIGTTOU} {
+		for _, p := range before {
+			kill(t, p, sig)
+		}
+		clients.flows(t)
+		if after := slices.Concat(s.Workers(), s.Molds()); fmt.Sprint(after) != fmt.Sprint(before) {
+			t.Fatalf("after %s there are %v, not %v", sig, after, before)
+		}
+	}
+	clients.stop(t)
+	restarted(t, s, syscall.SIGUSR1, "Finished phased restart", 1) // the mold is alive, too
+}
+
 func TestPidAndListeningSocketStayTheSame(t *testing.T) {
 	t.Parallel()
 	dir := testkit.ShortDir(t)

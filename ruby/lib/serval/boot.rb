@@ -50,8 +50,8 @@ module Serval
       Process.setproctitle(settings.title)
       Log.set_up(settings)
       # Handlers and not "IGNORE", which the processes an app starts would inherit. A Ctrl-C reaches every process
-      # of the terminal; when to stop is the front's to say.
-      %w[INT USR1 USR2].each { |name| trap(name) {} }
+      # of the terminal; when to stop is the front's to say. By default TTIN and TTOU would stop the process in its tracks.
+      %w[INT USR1 USR2 TTIN TTOU].each { |name| trap(name) {} }
       # In a thread: to reopen a stream takes its lock, which a signal handler may not.
       trap("HUP") { Thread.new { reopen_logs(settings) } }
     end

@@ -175,6 +175,13 @@ func (c *controls) move(cfg config.Config) {
 	c.enter(d, l)
 }
 
+// keepState leaves the state file for the program that comes after this one in the same process.
+func (c *controls) keepState() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state = ""
+}
+
 // close ends the control server and removes what leads to it. To be called when the server has ended.
 func (c *controls) close() {
 	c.mu.Lock()

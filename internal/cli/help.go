@@ -31,12 +31,19 @@ Examples:
   serval                                  serve ./config.ru on port 9292
   serval -p 3000 -t 5 -w auto -e production
   serval --dir /srv/blog -b 'unix:///run/blog.sock?umask=0117'
+  serval ctl --help                       operate a running server
 `
 
 // writeHelp writes the help text. It is made from the table of settings, so it cannot leave one out.
 func writeHelp(w io.Writer) {
+	io.WriteString(w, helpHead)
+	writeFlags(w)
+	io.WriteString(w, helpTail)
+}
+
+// writeFlags writes what all flags mean.
+func writeFlags(w io.Writer) {
 	var b strings.Builder
-	b.WriteString(helpHead)
 	for _, group := range config.Groups {
 		fmt.Fprintf(&b, "\n%s:\n", group)
 		for _, s := range config.Settings {
@@ -48,7 +55,6 @@ func writeHelp(w io.Writer) {
 	b.WriteString("\nOther:\n")
 	writeFlag(&b, config.Setting{Name: "help", Short: "h", Help: "show this help"})
 	writeFlag(&b, config.Setting{Name: "version", Short: "V", Help: "show the version"})
-	b.WriteString(helpTail)
 	io.WriteString(w, b.String())
 }
 

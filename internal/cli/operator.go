@@ -81,6 +81,7 @@ func rebind(open []*listener.Listener, cfg config.Config) (serving, opened, surp
 
 // serveUntilAsked carries out wishes until the server is to stop, and returns the configuration that holds then.
 func (o *operator) serveUntilAsked() config.Config {
+	o.running.Go(func() { o.watchRestartFile(restartEvery) })
 	o.running.Go(func() {
 		for {
 			select {

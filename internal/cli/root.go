@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"serval/internal/config"
+	"serval/internal/control"
 	"serval/internal/listener"
 	"serval/internal/systemd"
 )
@@ -32,10 +34,35 @@ type Streams struct {
 	Out, Err io.Writer
 }
 
+// RunAs runs the program under the name that it was called by: pumactl and puma are those programs of Puma's, any other name is
+// serval. See Run for the rest.
+func RunAs(ctx context.Context, name string, args []string, in io.Reader, out, errs io.Writer) int {
+	switch filepath.Base(name) {
+	case "pumactl":
+		return runCtl(ctx, args, Streams{in, out, errs}, true)
+	case "puma":
+		if len(args) == 1 {
+			switch args[0] {
+			case "-V", "--version":
+				fmt.Fprintf(out, "puma version %s (serval %s)\n", control.PumaVersion, Version)
+				return exitOK
+			case "-h", "--help":
+				fmt.Fprint(out, "puma <options> <rackup file>\n")
+				writeFlags(out)
+				return exitOK
+			}
+		}
+	}
+	return Run(ctx, args, in, out, errs)
+}
+
 // Run runs serval with arguments (without the program's name) and returns its exit status. When ctx ends, a server
 // stops as if it had got a TERM signal.
 func Run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
 	streams := Streams{in, out, errs}
+	if len(args) > 0 && args[0] == "ctl" {
+		return runCtl(ctx, args[1:], streams, false)
+	}
 	way, err := inherit()
 	if err != nil {
 		fmt.Fprintf(errs, "serval: %v\n", err)

@@ -65,7 +65,11 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 	listeners := socks.all
 	defer func() { listener.CloseAll(listeners) }()
 
-	door, doorListener, err := openDoor(cfg)
+	controlled := cfg
+	if way.inherited.Is(handover.Deputy) {
+		controlled.ControlURL, controlled.StatePath = "", "" // the main process has them
+	}
+	door, doorListener, err := openDoor(controlled)
 	if err != nil {
 		return err
 	}
@@ -147,6 +151,7 @@ func start(ctx context.Context, cfg config.Config, reload reloader, streams Stre
 		err := op.retire(cfg.ShutdownTimeout, func() { lines.formatBy(cfg, nil) })
 		if op.next != nil && !asked.stopping() {
 			listeners, pid = nil, nil // they stay, for the new program
+			controls.keepState()
 		}
 		return err
 	}

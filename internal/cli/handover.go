@@ -19,6 +19,8 @@ import (
 	"serval/internal/dispatch"
 	"serval/internal/handover"
 	"serval/internal/listener"
+	"serval/internal/logs"
+	"serval/internal/systemd"
 )
 
 // succession is how a server goes on when another program is there in place of its own. Three fronts take part: the running
@@ -354,6 +356,9 @@ func (s *succession) again(err error, errs io.Writer) bool {
 	}
 	fmt.Fprintf(errs, "serval: the new program does not come up in the main process, and its deputy (PID %d) goes on serving: %v; the next try is in %s, or at a USR2\n",
 		s.inherited.Peer(), err, retryEvery)
+	notifier := systemd.New(os.Environ(), logs.New(errs, errs, false)) // whose watchdog would end the deputy, too
+	defer notifier.Close()
+	notifier.Failed("a deputy serves: the new program does not come up in the main process: " + firstLines(err.Error(), 2))
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, append(deaf, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)...)
 	defer signal.Stop(asked)

@@ -50,10 +50,23 @@ module Serval
       Failure.message_of(e)
     end
 
+    # What a file may get gems with. tmp_restart is a plugin of Serval's own.
+    GEMS = /\b(?:require\w*|load\w*|gem|Gem|Bundler|autoload|\w*eval|plugin\b(?!\W+tmp_restart))\b/.freeze
+    COMMENT = /(?:^|\s)#(?!\{).*/.freeze
+
+    # Setting up the bundle takes longer than all the rest, and most files ask for nothing that is in it.
+    def asks_for_gems?
+      @settings.config.any? { |path| File.read(path, encoding: Encoding::UTF_8).scrub.gsub(COMMENT, "").match?(GEMS) }
+    rescue SystemCallError
+      true # what is wrong with the file is said where it is evaluated
+    end
+
     def set_up_bundle(gemfile)
       return if gemfile.nil? || $LOADED_FEATURES.any? { |path| path.end_with?("/bundler/setup.rb") }
 
       ENV["BUNDLE_GEMFILE"] = gemfile
+      return unless asks_for_gems?
+
       require "bundler"
       Bundler.setup
     end

@@ -136,6 +136,9 @@ type Config struct {
 	// again, for the blocks in them.
 	ConfigFiles []string
 
+	// Plugins are those that were named outside the files (--plugin), but the ones that are built in.
+	Plugins []string
+
 	// Preload says that a mold loads the app once and forks the workers (preload_app!).
 	Preload bool
 

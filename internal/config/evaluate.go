@@ -64,6 +64,7 @@ func (c *Config) evaluate(script Script, environ []string, workers string) (*eva
 	settings := []string{
 		"config=" + strings.Join(c.ConfigFiles, ":"), "environment=" + c.Environment,
 		"include=" + strings.Join(c.Include, ":"), "bundle_gemfile=" + c.Gemfile, "known_workers=" + workers,
+		"plugins=" + strings.Join(c.Plugins, ","),
 	}
 	cmd.Env = append(environ, "PWD="+c.Directory, "SERVAL_WORKER="+strings.Join(settings, "\n"))
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr // standard output may be a report that somebody reads
@@ -112,7 +113,12 @@ func (c *Config) files() string {
 }
 
 // source is a place as it is shown to people.
-func (c *Config) source(p place) string { return fmt.Sprintf("%s:%d", c.short(p.File), p.Line) }
+func (c *Config) source(p place) string {
+	if p.Line == 0 { // a plugin of the command line
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d", c.short(p.File), p.Line)
+}
 
 // wishes are the settings that the files contain.
 func (c *Config) wishes(e *evaluation) []wish {

@@ -252,6 +252,22 @@ func TestEnvironmentFilesSpeakToTheFileAndToWorkers(t *testing.T) {
 	}
 }
 
+func TestAPluginOfTheCommandLineIsConfigured(t *testing.T) {
+	dir := withFiles(t, map[string]string{"lib/puma/plugin/greeter.rb": `Puma::Plugin.create do
+  def config(dsl) dsl.tag("greeted") end
+  def start(launcher) end
+end
+`})
+	c := evaluated(t, dir, []Arg{{"plugin", "greeter"}, {"plugin", "tmp_restart"}, {"include", "lib"}})
+	if c.Tag != "greeted" || !c.TmpRestart || !c.MoldHooks || len(c.Hooks) != 1 || c.Hooks[0].Source != "--plugin" {
+		t.Errorf("have tag %q, tmp restart %t, mold hooks %t, %v", c.Tag, c.TmpRestart, c.MoldHooks, c.Hooks)
+	}
+	_, err := Load([]Arg{{"dir", dir}, {"plugin", "gone"}}, "", []string{"PATH=" + os.Getenv("PATH")}, rubyCode)
+	if err == nil || !strings.HasPrefix(err.Error(), "--plugin: cannot load the plugin gone: ") {
+		t.Errorf("have %v", err)
+	}
+}
+
 func TestEverySettingHasAMethodInTheFilesAndEachOfOurMethodsASetting(t *testing.T) {
 	ask := func(script string) []string {
 		out, err := exec.Command("ruby", "-r", filepath.Join(lib, "serval/configuration.rb"), "-e", script).Output()

@@ -42,7 +42,7 @@ func (e *Error) FromFlag() bool { return strings.HasPrefix(e.Source, "-") }
 func Load(args []Arg, rackup string, environ []string, script Script) (Config, error) {
 	l := loader{args: args, rackup: rackup, environ: environ}
 	c, err := l.load(nil)
-	if err != nil || script == nil || len(c.ConfigFiles) == 0 || c.checkDirectory() != nil {
+	if err != nil || script == nil || len(c.ConfigFiles)+len(c.Plugins) == 0 || c.checkDirectory() != nil {
 		return c, err
 	}
 	found, err := c.evaluate(script, l.variables(), l.knownWorkers(&c))

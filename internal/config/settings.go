@@ -46,6 +46,7 @@ type access struct {
 var lists = map[string]func(*Config){
 	"bind":     func(c *Config) { c.Binds, c.bindSources = nil, nil },
 	"env-file": func(c *Config) { c.EnvFiles = nil },
+	"plugin":   func(c *Config) { c.Plugins = nil },
 	"config":   func(c *Config) { c.wanted = nil },
 }
 
@@ -110,7 +111,7 @@ var Settings = []Setting{
 	{"out-of-band-gc", "", "", "", Processes, "collect garbage while a worker is idle", on(func(c *Config) *bool { return &c.OutOfBandGC })},
 	{"quiet-term", "", "", "", Processes, "end with status 0 after a TERM", on(func(c *Config) *bool { return &c.QuietTerm })},
 	{"tmp-restart", "", "", "", Processes, "restart when tmp/restart.txt is touched", on(func(c *Config) *bool { return &c.TmpRestart })},
-	{"plugin", "", "NAME", "", Processes, "", access{setPlugin, nil}},
+	{"plugin", "", "NAME", "", Processes, "", access{setPlugin, func(c *Config) string { return strings.Join(c.Plugins, ",") }}},
 	{"debug", "", "", "", Processes, "", inert("debug", "-v logs the requests, serval ctl stats shows the workers")},
 	{"prune-bundler", "", "", "", Processes, "", inert("prune-bundler", "not needed: a phased restart always loads the new Gemfile")},
 	{"extra-runtime-dependencies", "", "GEMS", "", Processes, "", inert("extra-runtime-dependencies", "Bundler is never loaded outside the workers and molds")},

@@ -311,14 +311,17 @@ func inert(name, why string) access {
 	}}
 }
 
-// setPlugin takes the plugins that are built in. Others are Ruby, and so named in a file that Ruby reads.
+// setPlugin takes the plugins that are built in, and names of others, which are Ruby.
 func setPlugin(c *Config, name string) error {
 	switch name {
 	case "tmp_restart":
 		c.TmpRestart = true
 	case "systemd": // always on
 	default:
-		return errors.New("name it in the configuration file: plugin :" + name)
+		if !isToken(name) {
+			return errors.New("give the name of a plugin, as tmp_restart")
+		}
+		c.Plugins = append(c.Plugins, name)
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ func (g *Generation) settings(dir string, index int) []string {
 		"version=" + g.version,
 		"environment=" + cfg.Environment,
 		"config=" + g.configFiles(dir),
+		"plugins=" + strings.Join(cfg.Plugins, ","),
 		"yjit=" + cfg.YJIT,
 		"log_format=" + cfg.LogFormat,
 		"debug_pages=" + flag(cfg.Environment == "development" || cfg.Environment == "test"),

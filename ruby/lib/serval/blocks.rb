@@ -10,10 +10,11 @@ module Serval
 
     # Evaluates the configuration files: they are Ruby, and each process that runs their blocks needs them.
     def self.load(settings)
-      return new(nil) if settings.config.empty?
+      return new(nil) if settings.config.empty? && settings.plugins.empty?
 
       require_relative "configuration"
-      new(Configuration.load(settings.config, environment: settings.environment, workers: settings.workers))
+      new(Configuration.load(settings.config, environment: settings.environment, workers: settings.workers,
+                                              plugins: settings.plugins))
     end
 
     def initialize(configuration)

@@ -23,9 +23,9 @@ module Serval
     LIBRARY = "#{__dir__}/"
 
     # Evaluates files in their order. workers: how many there will be when that is decided elsewhere, for the blocks of
-    # `single` and `cluster`; nil when the files decide. Raises Error.
-    def self.load(paths, environment: "production", workers: nil)
-      new(environment, workers).tap { |configuration| configuration.evaluate(paths) }
+    # `single` and `cluster`; nil when the files decide. plugins: names of some besides those in the files. Raises Error.
+    def self.load(paths, environment: "production", workers: nil, plugins: [])
+      new(environment, workers).tap { |configuration| configuration.evaluate(paths, plugins) }
     end
 
     attr_reader :hooks, :settings, :notices, :objects, :plugins, :environment
@@ -44,8 +44,10 @@ module Serval
       @dsl = DSL.new(self)
     end
 
-    def evaluate(paths)
+    def evaluate(paths, plugins = [])
       located do
+        plugins.each { |name| @plugins.add(name, "--plugin", 0) }
+        @plugins.configure(@dsl)
         paths.each { |path| evaluate_file(path) }
         @modes.each { |mode, block| within_mode(mode, block) if mode == (cluster? ? :cluster : :single) }
         @dsl.settle
@@ -179,7 +181,7 @@ module Serval
       text = words_of(error)
       return text.sub(file, short(file)) if error.is_a?(SyntaxError) && text.start_with?(file.to_s)
 
-      "#{short(file)}:#{line}: #{text}"
+      file ? "#{short(file)}:#{line}: #{text}" : "--plugin: #{text}"
     end
 
     def words_of(error)

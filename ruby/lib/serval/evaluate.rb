@@ -38,7 +38,8 @@ module Serval
     end
 
     def evaluate
-      describe(Configuration.load(@settings.config, environment: @settings.environment, workers: @settings.known_workers))
+      describe(Configuration.load(@settings.config, environment: @settings.environment, workers: @settings.known_workers,
+                                                    plugins: @settings.plugins))
     rescue Configuration::Error => e
       { error: Failure.message_of(e) }
     end

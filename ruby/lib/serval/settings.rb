@@ -42,6 +42,11 @@ module Serval
       @values.fetch("config", "").split(":")
     end
 
+    # Plugins that were named on the command line.
+    def plugins
+      @values.fetch("plugins", "").split(",")
+    end
+
     # RACK_ENV by another name.
     def environment
       @values.fetch("environment") { ENV.fetch("RACK_ENV", "development") }

@@ -133,7 +133,8 @@ func (b *bench) restartSeries(ctx context.Context, name string, kind restartKind
 		return run, err
 	}
 	steady := generator.Span{From: time.Now(), To: time.Now().Add(steadyFor)}
-	if err := pause(ctx, steadyFor); err != nil {
+	// A little longer than it counts: what is asked at its end should have been answered before the first restart.
+	if err := pause(ctx, steadyFor+steadySlice); err != nil {
 		return run, err
 	}
 	var spans []generator.Span

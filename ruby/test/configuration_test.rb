@@ -107,6 +107,19 @@ class ConfigurationTest < Minitest::Test
     assert_equal "5/no/5", tag(load("threads 3, 5\ntag [get(:max_threads), get(:x, 'no'), get('max_threads', 1)].join('/')\n"))
   end
 
+  def test_constants_are_pumas_or_the_apps_but_not_ours
+    assert_equal "config.ru", tag(load("tag DefaultRackup\n"))
+    assert_equal "60", tag(load("tag DefaultWorkerTimeout.to_s\n"))
+    %w[Settings Log Hooks Error Setting Plugins Failure].each do |name|
+      error = assert_raises(Serval::Configuration::Error, name) { load("tag #{name}.to_s\n") }
+      assert_includes error.message, "NameError: uninitialized constant"
+    end
+    Object.const_set(:Hooks, "the app's")
+    assert_equal "the app's", tag(load("tag Hooks\n"))
+  ensure
+    Object.send(:remove_const, :Hooks) if Object.const_defined?(:Hooks, false)
+  end
+
   def test_a_plugin_of_another_gem_is_configured_and_started
     write("puma/plugin/greeter.rb", <<~RUBY)
       Puma::Plugin.create do

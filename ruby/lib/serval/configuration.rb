@@ -2,6 +2,7 @@
 
 require_relative "hooks"
 require_relative "configuration/dsl"
+require_relative "configuration/scope"
 require_relative "configuration/plugins"
 
 module Serval
@@ -86,7 +87,7 @@ module Serval
     def evaluate_file(path)
       full = File.expand_path(path)
       @files << full
-      @dsl.instance_eval(read(full, path), full, 1)
+      EVALUATE.call(@dsl, read(full, path), full)
       @plugins.configure(@dsl)
     end
 

@@ -25,6 +25,14 @@ module Serval
       include Leftovers
       include Own
 
+      # Constants that Puma's DSL has, and that configuration files go by: `rackup DefaultRackup`.
+      DefaultRackup = "config.ru" # rubocop:disable Naming/ConstantName -- Puma's, as the others
+      DefaultTCPHost = "0.0.0.0" # rubocop:disable Naming/ConstantName
+      DefaultTCPPort = 9292 # rubocop:disable Naming/ConstantName
+      DefaultWorkerCheckInterval = 5 # rubocop:disable Naming/ConstantName
+      DefaultWorkerTimeout = 60 # rubocop:disable Naming/ConstantName
+      DefaultWorkerShutdownTimeout = 30 # rubocop:disable Naming/ConstantName
+
       def initialize(configuration)
         @configuration = configuration
       end

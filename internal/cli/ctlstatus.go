@@ -57,7 +57,7 @@ func writeStatus(out io.Writer, r *control.Report, now time.Time) {
 	}
 	fmt.Fprintf(&b, ", all %s\n", size(sum))
 	if r.Failure != "" {
-		fmt.Fprintf(&b, "Last restart: %s\n", r.Failure)
+		b.WriteString("Last restart:\n" + wrap(r.Failure, 78))
 	}
 	const row = "%6v %8v %6v %-9v %7v %10v %8v %7v %8v\n"
 	fmt.Fprintf(&b, "\n"+row, "WORKER", "PID", "PHASE", "STATE", "BUSY", "REQUESTS", "MEMORY", "AGE", "RESTARTS")

@@ -52,6 +52,8 @@ func (o *operator) watchRestartFile(every time.Duration) {
 		case <-tick.C:
 		case <-o.asked.ended:
 			return
+		case <-o.replaced:
+			return
 		}
 	}
 }

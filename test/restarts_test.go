@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -653,6 +654,40 @@ func TestATakenOverConnectionLivesAsLongAsTheRequestThatTookIt(t *testing.T) {
 			left.End()
 			s.AwaitLog(kind.finished)
 			ready("/full").Close()
+		})
+	}
+}
+
+func TestAStormOfSignalsLosesNoRequest(t *testing.T) {
+	t.Parallel()
+	for _, flags := range [][]string{{"-w", "2"}, {"-w", "2", "--preload"}} {
+		t.Run(strings.Join(flags, ""), func(t *testing.T) {
+			d := deployed(t)
+			s := d.start(append(flags, "-t", "2")...)
+			clients := startTraffic(s, 30)
+			signals := []syscall.Signal{syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGURG, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGHUP}
+			for deadline := time.Now().Add(chaosTime); time.Now().Before(deadline); {
+				if rand.IntN(3) == 0 {
+					d.release("")
+				}
+				s.Signal(signals[rand.IntN(len(signals))])
+				if workers := s.Workers(); rand.IntN(3) == 0 && len(workers) > 0 {
+					syscall.Kill(workers[rand.IntN(len(workers))].PID, syscall.SIGTERM) //nolint:errcheck // gone is as good
+				}
+				time.Sleep(time.Duration(rand.IntN(200)) * time.Millisecond)
+			}
+			d.release("")
+			s.Signal(syscall.SIGUSR2)
+			testkit.WaitFor(t, "the last release serves alone", func() bool {
+				for range 8 {
+					if s.Get("/").Body != d.version() {
+						return false
+					}
+				}
+				return len(s.Workers()) == 2
+			})
+			clients.flows(t)
+			clients.stop(t)
 		})
 	}
 }

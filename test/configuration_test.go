@@ -144,3 +144,20 @@ func TestTheReportOnTheConfigurationFitsATerminal(t *testing.T) {
 		}
 	}
 }
+
+func TestPumaStatsAnswersInBlocksOfTheMasterWhereTheAppHasPuma(t *testing.T) {
+	t.Parallel()
+	testkit.Need(t, "puma")
+	dir := t.TempDir()
+	path := filepath.Join(dir, "stats")
+	writeBelow(t, filepath.Join(dir, "config", "puma.rb"), inFile+`
+require "puma"
+workers 1
+after_booted { Thread.new { File.write("`+path+`", Puma.stats_hash[:booted_workers].to_s) } }
+`)
+	testkit.Command{Dir: dir, OwnBinds: true}.Start(t)
+	testkit.WaitFor(t, "the stats are there", func() bool {
+		text, err := os.ReadFile(path)
+		return err == nil && string(text) == "1"
+	})
+}

@@ -36,7 +36,6 @@ module Serval
       def start(launcher)
         return if @plugins.empty?
 
-        ::Puma.stats_object = launcher
         @plugins.each do |plugin|
           plugin.instance.start(launcher) if plugin.starts?
         rescue StandardError => e

@@ -11,7 +11,7 @@ import (
 // mayImport is docs/explanation/architecture.md as a table: what of ours each package may import.
 const mayImport = `
 serval/cmd/serval: cli
-serval/internal/cli: config control dispatch generation handover http1 listener logs metrics ruby server systemd worker
+serval/internal/cli: analysis finding config control dispatch generation handover http1 listener logs metrics ruby server systemd worker
 serval/internal/server: dispatch http1 logs wire
 serval/internal/handover: listener server
 serval/internal/dispatch: metrics logs wire worker
@@ -31,6 +31,7 @@ serval/internal/sequence:
 serval/internal/plan: sequence
 serval/internal/procfile: finding
 serval/internal/manifest: finding plan sequence
+serval/internal/analysis: finding manifest plan procfile sequence
 serval/ruby:
 serval/internal/generation: config worker
 `

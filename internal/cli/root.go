@@ -125,6 +125,7 @@ func newRoot(streams Streams, args []string, run func(context.Context, config.Co
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(cmd.OutOrStdout()) })
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd.Flags(), err) })
 	addFlags(root.Flags(), &given)
+	root.AddCommand(newAnalyze(streams))
 	root.AddCommand(newConfig(streams))
 	return root
 }

@@ -1,0 +1,102 @@
+package analysis
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"serval/internal/plan"
+)
+
+// Memory is what is remembered of an app's first analysis. It decides between Passenger and the others for good.
+type Memory struct {
+	Version   int       `json:"version"`
+	App       string    `json:"app"`
+	Directory string    `json:"directory"` // the app's, above its releases
+	Server    string    `json:"web_server"`
+	When      time.Time `json:"first_analysis"`
+}
+
+const (
+	memoryVersion = 1
+	memoryFile    = "analysis.json"
+)
+
+// StateDir is where Serval remembers things about an app: /var/lib/serval/APP for root, and below XDG_STATE_HOME or
+// ~/.local/state for others.
+func StateDir(app string, root bool, getenv func(string) string) (string, error) {
+	if err := plan.CheckName("app's name", app); err != nil {
+		return "", err
+	}
+	if root {
+		return filepath.Join("/var/lib/serval", app), nil
+	}
+	if state := getenv("XDG_STATE_HOME"); filepath.IsAbs(state) {
+		return filepath.Join(state, "serval", app), nil
+	}
+	home := getenv("HOME")
+	if !filepath.IsAbs(home) {
+		return "", errors.New("there is no place to remember the analysis: set HOME or XDG_STATE_HOME")
+	}
+	return filepath.Join(home, ".local/state/serval", app), nil
+}
+
+// Recall reads what is remembered in a directory; nil if nothing is.
+func Recall(dir string) (*Memory, error) {
+	path := filepath.Join(dir, memoryFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read what is remembered of the first analysis: %w", err)
+	}
+	var m Memory
+	if err := json.Unmarshal(text, &m); err != nil || m.Version != memoryVersion || m.Server == "" {
+		what := fmt.Sprintf("its version is %d, and %d is known here", m.Version, memoryVersion)
+		switch {
+		case err != nil:
+			what = err.Error()
+		case m.Version == memoryVersion:
+			what = "it names no web server"
+		}
+		return nil, fmt.Errorf("%s holds what is remembered of the first analysis, and is damaged (%s): start over with serval analyze --reset", path, what)
+	}
+	return &m, nil
+}
+
+// Store remembers. The file is there whole or not at all.
+func (m Memory) Store(dir string) error {
+	m.Version = memoryVersion
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err == nil {
+		err = replaceFile(dir, memoryFile, append(text, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot remember the analysis: %w", err)
+	}
+	return nil
+}
+
+// replaceFile writes a file beside its place and moves it there.
+func replaceFile(dir, name string, text []byte) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(dir, "."+name+"-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name()) // it is gone by then if all went well
+	if _, err = file.Write(text); err == nil {
+		err = errors.Join(file.Chmod(0o644), file.Sync())
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), filepath.Join(dir, name))
+}

@@ -65,7 +65,11 @@ func (a *analyst) checkMemory() {
 // checkWebEntry says that web is ignored.
 func (a *analyst) checkWebEntry() {
 	web := a.procfile.Entry(procfile.Web)
+	gem, bundled := a.gems[puma.gem]
 	switch {
+	case web == nil && bundled && Passenger(a.server.name) && a.Remembered == "":
+		a.found.Add(finding.Note, gem.place, "write custom_web: bundle exec puma -e $RACK_ENV -b unix://"+webSocket+" --pidfile "+webPid+" into the Procfile if it is to serve the app",
+			"Puma is in the bundle, and without custom_web it is Passenger that serves the app")
 	case web == nil:
 	case a.procfile.Entry(procfile.CustomWeb) != nil:
 		a.found.Add(finding.Note, a.procfile.Place(*web), "", "web is ignored, since custom_web is the web server")
@@ -109,7 +113,7 @@ func (a *analyst) checkSettings(says *manifest.Process) {
 // meant is the remedy for a process that is not there.
 func (a *analyst) meant(name string) string {
 	for _, e := range a.procfile.Processes() {
-		if strings.EqualFold(strings.ReplaceAll(e.Name, "-", "_"), strings.ReplaceAll(name, "-", "_")) || strings.HasPrefix(e.Name, name) || strings.HasPrefix(name, e.Name) {
+		if finding.Nearly(name, e.Name) || strings.HasPrefix(e.Name, name) || strings.HasPrefix(name, e.Name) {
 			return "write " + e.Name + " if that is meant"
 		}
 	}

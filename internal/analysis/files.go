@@ -12,22 +12,23 @@ import (
 
 const maxFile = 8 << 20 // bytes of any file that is read
 
-// files are an app's files.
+// files are an app's files. Stat is asked of the file system itself: without a method of its own it would be opened, and a pipe
+// has nobody at its other end.
 type files struct{ fs.FS }
 
 func (f files) exists(path string) bool {
-	info, err := fs.Stat(f, path)
+	info, err := fs.Stat(f.FS, path)
 	return err == nil && !info.IsDir()
 }
 
 func (f files) isDir(path string) bool {
-	info, err := fs.Stat(f, path)
+	info, err := fs.Stat(f.FS, path)
 	return err == nil && info.IsDir()
 }
 
 // read returns a file's text; fs.ErrNotExist if there is none. What is no regular file is not opened: a pipe has no end.
 func (f files) read(path string) ([]byte, error) {
-	info, err := fs.Stat(f, path)
+	info, err := fs.Stat(f.FS, path)
 	if err != nil {
 		return nil, err
 	}

@@ -26,11 +26,14 @@ const (
 	memoryFile    = "analysis.json"
 )
 
-// StateDir is where Serval remembers things about an app: /var/lib/serval/APP for root, and below XDG_STATE_HOME or
-// ~/.local/state for others.
+// StateDir is where Serval remembers things about an app: below SERVAL_STATE_DIR if there is one, else /var/lib/serval/APP
+// for root, and below XDG_STATE_HOME or ~/.local/state for others.
 func StateDir(app string, root bool, getenv func(string) string) (string, error) {
 	if err := plan.CheckName("app's name", app); err != nil {
 		return "", err
+	}
+	if dir := getenv("SERVAL_STATE_DIR"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, app), nil
 	}
 	if root {
 		return filepath.Join("/var/lib/serval", app), nil

@@ -50,9 +50,9 @@ func (a *analyst) chooseServer() {
 	web := a.procfile.Entry(procfile.CustomWeb)
 	if web == nil {
 		a.server = passenger
-		a.result.Server = Server{Found: a.locked(passenger), Why: "there is no custom_web in the Procfile"}
+		a.result.Server = Server{Found: a.locked(passenger), Why: "no custom_web in the Procfile"}
 		if a.result.Procfile == "" {
-			a.result.Server.Why = "there is no Procfile"
+			a.result.Server.Why = "no Procfile"
 		}
 		return
 	}

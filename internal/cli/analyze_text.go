@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -19,9 +20,9 @@ func writeAnalysis(out io.Writer, r analysis.Result) error {
 	writeFact(&b, "Framework", found(r.Framework), place(r.Framework.From))
 	writeFact(&b, "Ruby", r.Ruby.Version, place(r.Ruby.From))
 	writeFact(&b, "Bundle", bundle(r.Bundle), r.Bundle.Lock)
-	writeFact(&b, "Web server", found(r.Server.Found), r.Server.Why)
+	writeFact(&b, "Web server", found(r.Server.Found), cmp.Or(place(r.Server.From), r.Server.Why))
 	if r.Remembered != "" && r.Remembered != r.Server.Name {
-		writeFact(&b, "", "first "+r.Remembered, "the first analysis")
+		writeFact(&b, "", r.Remembered+" at the first analysis", "")
 	}
 	writeFact(&b, "Procfile", r.Procfile, "")
 	writeFact(&b, "Manifest", r.Manifest, "")
@@ -91,7 +92,7 @@ func writeProcess(b *strings.Builder, p analysis.Process) {
 		writeItem(b, "after", strings.Join(p.DependsOn, ", "))
 	}
 	if h := p.Health; h != nil {
-		writeItem(b, "health", fmt.Sprintf("%s every %s, %s in time %s", h.URL+h.Command, h.Interval, plural(h.Failures, "failure"), h.Timeout))
+		writeItem(b, "health", fmt.Sprintf("%s every %s, for at most %s, restarted after %s", h.URL+h.Command, h.Interval, h.Timeout, plural(h.Failures, "failure")))
 	}
 }
 

@@ -42,7 +42,7 @@ func (r *reader) document(document *yaml.Node, environment string) {
 		switch {
 		case p.key.Value == metadata:
 			r.processes(p.value)
-		case nearly(p.key.Value, metadata):
+		case finding.Nearly(p.key.Value, metadata):
 			r.misspelt(p.key)
 		}
 	}
@@ -63,7 +63,7 @@ func (r *reader) environment(level *yaml.Node) {
 		switch {
 		case p.key.Value == metadata:
 			r.processes(p.value)
-		case nearly(p.key.Value, metadata):
+		case finding.Nearly(p.key.Value, metadata):
 			r.misspelt(p.key)
 		}
 	}
@@ -124,7 +124,7 @@ func (r *reader) process(key, value *yaml.Node) {
 // unknown says that a key is not known, and which one may have been meant.
 func (r *reader) unknown(key *yaml.Node, known []string) {
 	for _, name := range known {
-		if nearly(key.Value, name) {
+		if finding.Nearly(key.Value, name) {
 			r.complain(key, "write "+name, "the key %s is not known", short(key.Value))
 			return
 		}
@@ -228,36 +228,6 @@ func short(text string) string {
 		return `"` + strings.ToValidUTF8(line[:min(len(line), 40)], "") + `…"`
 	}
 	return `"` + text + `"`
-}
-
-// nearly reports whether two words are the same but for two letters at most, dashes or case.
-func nearly(typed, name string) bool {
-	typed = strings.ReplaceAll(strings.ToLower(typed), "-", "_")
-	if len(typed) < 4 || len(name)-len(typed) > 2 || len(typed)-len(name) > 2 {
-		return false
-	}
-	return distance(typed, name) <= min(2, len(name)/4)
-}
-
-// distance counts the letters to insert, delete or replace to get from a to b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // notUTF8 is where a text stops being UTF-8.

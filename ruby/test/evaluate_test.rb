@@ -39,7 +39,8 @@ class EvaluateTest < Minitest::Test
       File.write(File.join(dir, "Gemfile"), "gem 'no_such_gem'\n")
       settings = "config=#{dir}/puma.rb\nenvironment=test\nbundle_gemfile=#{dir}/Gemfile"
       report, answer = IO.pipe
-      pid = Process.spawn({ "SERVAL_WORKER" => settings }, RbConfig.ruby, EVALUATOR, 3 => answer, :chdir => dir, :err => File::NULL)
+      env = { "SERVAL_WORKER" => settings }
+      pid = Process.spawn(env, RbConfig.ruby, EVALUATOR, 3 => answer, :chdir => dir, :err => File::NULL)
       answer.close
       Process.wait(pid)
       JSON.parse(report.read)

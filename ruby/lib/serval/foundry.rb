@@ -58,7 +58,9 @@ module Serval
       before = Thread.list
       app = Boot.load_app(@settings, @blocks)
       started = (Thread.list - before).reject { |thread| thread.thread_variable_get(:fork_safe) }
-      started.each { |thread| Log.warn("the app started a thread while it was preloaded; workers will not have it: #{origin(thread)}") }
+      started.each do |thread|
+        Log.warn("the app started a thread while it was preloaded; workers will not have it: #{origin(thread)}")
+      end
       app
     end
 

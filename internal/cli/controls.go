@@ -109,7 +109,7 @@ func (d *door) remove() {
 func newControls(op control.Operator, log *logs.Log, d door, l net.Listener) *controls {
 	c := &controls{server: control.New(op), log: log}
 	if private, err := control.ListenPrivate(); err != nil {
-		log.Warn("%v: serval ctl can only send signals", err)
+		log.Warn("%v: serval ctl can only send signals", err, logs.Named("no_private_socket"))
 	} else {
 		c.server.Serve(private, control.Access{})
 	}
@@ -169,7 +169,7 @@ func (c *controls) move(cfg config.Config) {
 	old.remove()
 	d, l, err := openDoor(cfg)
 	if err != nil {
-		c.log.Error("the control server is closed: %v", err)
+		c.log.Error("the control server is closed: %v", err, logs.Named("control_closed"))
 		d = door{asked: cfg, close: func() {}}
 	}
 	c.enter(d, l)

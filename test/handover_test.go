@@ -167,7 +167,7 @@ func TestANewProgramTakesOverAndNobodyNotices(t *testing.T) {
 		}
 		s.Signal(syscall.SIGUSR2)
 		testkit.WaitFor(t, "the deputy serves", func() bool {
-			return strings.Count(s.Out.String(), "giving it the connections") == round
+			return strings.Count(s.Out.String(), "it gets the connections") == round
 		})
 		half.Send("st: a\r\n\r\n")
 		if r := half.Response("GET"); r.Body != d.version() {
@@ -294,7 +294,7 @@ func TestWithoutAProgramOnDiskAHotRestartReplacesTheWorkers(t *testing.T) {
 	d.release("")
 	restarted(t, s, syscall.SIGUSR2, handoverFinished, 1)
 	serves(t, s, d.version())
-	if s.Logged("giving it the connections") {
+	if s.Logged("it gets the connections") {
 		t.Error("a program that is not there took over")
 	}
 }
@@ -305,7 +305,7 @@ func TestAProgramThatIsInstalledAgainIsNoOther(t *testing.T) {
 	s := p.start(d, "-w", "1", "-t", "2")
 	p.install(testkit.Binary(t))
 	restarted(t, s, syscall.SIGUSR2, handoverFinished, 1)
-	if s.Logged("giving it the connections") {
+	if s.Logged("it gets the connections") {
 		t.Error("the same program took over")
 	}
 }
@@ -318,7 +318,7 @@ func TestATermDuringAHandoverStopsEverything(t *testing.T) {
 	}
 	for name, stage := range map[string]func(*testkit.Server) bool{
 		"while the deputy boots":       says("Serval version: "+newerVersion, 1),
-		"when the deputy serves":       says("giving it the connections", 1),
+		"when the deputy serves":       says("it gets the connections", 1),
 		"while the main process boots": says("Serval version: "+newerVersion, 2),
 		"when the main process serves": says("Use Ctrl-C to stop", 3),
 		"when all is over":             says(handoverFinished, 1),

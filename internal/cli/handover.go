@@ -136,7 +136,7 @@ func (s *succession) up(o *operator, socks sockets) {
 			err = errors.Join(err, in.Announce(l))
 		}
 		if err = errors.Join(err, in.Send(handover.Ready, nil)); err != nil {
-			o.log.Error("the main process cannot be told that the new program serves: %v", err)
+			o.log.Error("the main process cannot be told that the new program serves: %v", err, logs.Named("handover_failed"))
 		}
 	case in.Is(handover.Main):
 		for _, l := range socks.all {
@@ -179,7 +179,7 @@ func (o *operator) adopt(m handover.Message) {
 		}
 	}
 	if err != nil {
-		o.log.Error("a connection was lost while it was handed over: %v", err)
+		o.log.Error("a connection was lost while it changed fronts: %v", err, logs.Named("connection_lost"))
 	}
 }
 
@@ -208,7 +208,7 @@ func (o *operator) release(to *handover.Channel) error {
 	}()
 	err := o.server.Release(ctx, to.Give)
 	if errors.Is(err, context.DeadlineExceeded) {
-		o.log.Warn("%d connections were cut: their requests or responses took longer than %s (--shutdown-timeout)", o.server.Connections(), patience)
+		o.log.Warn("%d connections were cut: their requests or responses took longer than %s (--shutdown-timeout)", o.server.Connections(), patience, logs.Named("connections_cut"))
 		o.server.Shutdown(ctx)
 		return nil
 	}
@@ -243,8 +243,9 @@ func (o *operator) resume(in *handover.Inheritance, surplus []*listener.Listener
 		<-over
 	}
 	o.leave(surplus)
+	number := o.current.Load().Number
 	in.Leave(o.config().ShutdownTimeout + endPatience)
-	o.log.Line("- Finished hot restart, the new program serves")
+	o.log.Line("- Finished hot restart in %.2fs, phase: %d", time.Since(in.Began).Seconds(), number, logs.Named("restart_finished", "generation", number, "duration_ms", time.Since(in.Began)))
 }
 
 // handOver is a hot restart with a new program. When it returns nil, a deputy serves, no client is connected here any more, and
@@ -257,11 +258,11 @@ func (o *operator) handOver() error {
 	}
 	s := o.succession
 	over := o.systemd.Restarting("hot restart with a new program under way")
-	began := time.Now()
-	o.log.Line("- Starting hot restart: %s has changed", s.program.Path)
+	o.log.Line("- Starting hot restart with a new program, %s", s.program.Path, logs.Named("program_changed", "program", s.program.Path))
 	deputy, version, err := o.startDeputy()
 	if err == nil {
-		o.log.Line("- Serval %s serves in process %d since %.2fs, giving it the connections", version, deputy.PID(), time.Since(began).Seconds())
+		o.log.Line("- Deputy (PID: %d) of version %s ready in %.2fs, it gets the connections", deputy.PID(), version, time.Since(deputy.Began).Seconds(),
+			logs.Named("deputy_ready", "deputy_pid", deputy.PID(), "version", version, "duration_ms", time.Since(deputy.Began)))
 		o.hook(o.current.Load(), "before_restart")
 		if err = o.release(deputy.Channel); err != nil {
 			deputy.Leave(o.config().ShutdownTimeout + lastSteps)
@@ -303,7 +304,7 @@ func (o *operator) replace(next *replacement) {
 	for {
 		select {
 		case sig := <-o.asked.wishes:
-			o.log.Warn("%s is dropped: another front takes over", unix.SignalName(sig))
+			o.log.Warn("%s is dropped: another front takes over", unix.SignalName(sig), logs.Named("signal_dropped", "signal", unix.SignalName(sig)))
 		default:
 			return
 		}

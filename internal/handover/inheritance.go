@@ -32,7 +32,8 @@ const (
 // of a server that was started afresh.
 type Inheritance struct {
 	*Channel
-	Role Role
+	Role  Role
+	Began time.Time // when the hot restart did
 
 	peer      int // the process id of the other front
 	listeners []entry
@@ -46,6 +47,8 @@ type note struct {
 	Peer      int     `json:"peer"`
 	Channel   int     `json:"channel"` // its descriptor
 	Listeners []entry `json:"listeners"`
+
+	Began time.Time `json:"began"`
 }
 
 // entry is a listener and its descriptor.
@@ -81,7 +84,7 @@ func Inherit() (*Inheritance, error) {
 		channel.Close()
 		return nil, err
 	}
-	in := &Inheritance{Channel: channel, Role: n.Role, peer: n.Peer, listeners: n.Listeners, ended: make(chan struct{})}
+	in := &Inheritance{Channel: channel, Role: n.Role, Began: n.Began, peer: n.Peer, listeners: n.Listeners, ended: make(chan struct{})}
 	if in.Role == Main {
 		go in.await()
 	}

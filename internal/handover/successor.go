@@ -28,6 +28,7 @@ type Successor struct {
 	*Channel
 	Opened []*listener.Listener // what it listens on beyond what it got; owned by this process
 
+	Began   time.Time
 	program Program
 	process *os.Process
 	pid     int
@@ -46,7 +47,8 @@ func (p Program) Start(environ []string, listeners []*listener.Listener) (*Succe
 	if err != nil {
 		return nil, err
 	}
-	n := note{Role: Deputy, Peer: os.Getpid(), Channel: 3}
+	began := time.Now()
+	n := note{Role: Deputy, Peer: os.Getpid(), Channel: 3, Began: began}
 	files := []uintptr{0, 1, 2, uintptr(pair[1])}
 	for _, l := range listeners {
 		fd, err := l.Duplicate()
@@ -69,7 +71,7 @@ func (p Program) Start(environ []string, listeners []*listener.Listener) (*Succe
 		channel.Close()
 		return nil, fmt.Errorf("%s cannot be run: %w; install a program that works, then restart again", p.Path, err)
 	}
-	s := &Successor{Channel: channel, program: p, pid: pid, ended: make(chan struct{})}
+	s := &Successor{Channel: channel, Began: began, program: p, pid: pid, ended: make(chan struct{})}
 	s.process, _ = os.FindProcess(pid) // on Unix there is no error
 	go func() {
 		defer close(s.ended)
@@ -205,7 +207,7 @@ func (s *Successor) abandon() {
 // Succeed replaces this process's program by the new one, which is to be the main process from then on: same process id, same
 // arguments. It returns only if that does not work.
 func (s *Successor) Succeed(environ []string, listeners []*listener.Listener) error {
-	n := note{Role: Main, Peer: s.pid}
+	n := note{Role: Main, Peer: s.pid, Began: s.Began}
 	var err error
 	if n.Channel, err = passOn(s.socket); err != nil {
 		return err

@@ -265,3 +265,61 @@ func TestTouchingTmpRestartRestarts(t *testing.T) {
 	}
 	s.AwaitLog("Finished hot restart")
 }
+
+func TestCtlIsOnlyForTheServersUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can be another user")
+	}
+	s := startControlled(t)
+	binary := filepath.Join(testkit.ShortDir(t), "serval")
+	text, err := os.ReadFile(testkit.Binary(t))
+	if err == nil {
+		err = os.WriteFile(binary, text, 0o755)
+	}
+	if err == nil {
+		err = os.Chmod(filepath.Dir(binary), 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"status", "stop"} {
+		cmd := exec.Command(binary, "ctl", "-p", fmt.Sprint(s.PID), command)
+		cmd.Dir = "/"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		out, err := cmd.CombinedOutput()
+		if want := fmt.Sprintf("serval ctl: PID %d belongs to another user: run this as that user or as root\n", s.PID); err == nil || string(out) != want {
+			t.Errorf("%s: %v %s", command, err, out)
+		}
+	}
+}
+
+func TestCtlWaitsForAServerThatReplacesItself(t *testing.T) {
+	dir := testkit.ShortDir(t)
+	program := filepath.Join(dir, "serval")
+	install := func(more string) {
+		t.Helper()
+		text, err := os.ReadFile(testkit.Binary(t))
+		if err == nil {
+			err = os.WriteFile(program+".new", append(text, more...), 0o755)
+		}
+		if err == nil {
+			err = os.Rename(program+".new", program)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	install("")
+	state := filepath.Join(dir, "state")
+	s := testkit.Command{App: "hello", Flags: []string{"-S", state, "--control-url", "unix://" + dir + "/c"}, Program: []string{program}}.Start(t)
+	install("newer")
+	out, errs, status := call(t, program, "ctl", "-p", fmt.Sprint(s.PID), "restart")
+	if status != 0 || !strings.Contains(out, "Command restart success in ") {
+		t.Errorf("%d %s%s", status, out, errs)
+	}
+	s.AwaitLog("Finished hot restart, the new program serves")
+	testkit.WaitFor(t, "the control server of the new program answers", func() bool {
+		out, _, status := call(t, program, "ctl", "-S", state, "status")
+		return status == 0 && strings.Contains(out, fmt.Sprintf("PID %d", s.PID))
+	})
+}

@@ -327,8 +327,12 @@ func (c *ctl) client(ctx context.Context) (*control.Client, error) {
 	if c.asPumactl || c.pid == 0 {
 		return nil, nil
 	}
-	if client := control.DialPrivate(c.pid); client.Reachable(ctx) == nil {
+	client := control.DialPrivate(c.pid)
+	switch err := client.Reachable(ctx); {
+	case err == nil:
 		return client, nil
+	case errors.Is(err, control.ErrOtherUser):
+		return nil, err
 	}
 	return nil, nil
 }

@@ -173,6 +173,8 @@ func (c *Client) unreachable(err error) error {
 		err = asURL.Err
 	}
 	switch {
+	case errors.Is(err, ErrOtherUser):
+		return err
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nobody listens at %s: is the server running?", c.where)
 	case errors.Is(err, syscall.ENOENT):

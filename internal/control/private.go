@@ -2,6 +2,7 @@ package control
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -57,6 +58,9 @@ func credentials(conn *net.UnixConn) (*unix.Ucred, error) {
 	return peer, failure
 }
 
+// ErrOtherUser is why a private socket cannot be used.
+var ErrOtherUser = errors.New("belongs to another user: run this as that user or as root")
+
 // dialPrivate connects to the private socket of a process.
 func dialPrivate(pid int) (net.Conn, error) {
 	for _, name := range privateNames(pid) {
@@ -64,7 +68,12 @@ func dialPrivate(pid int) (net.Conn, error) {
 		if err != nil {
 			continue
 		}
-		if peer, err := credentials(conn); err == nil && int(peer.Pid) == pid {
+		peer, err := credentials(conn)
+		switch {
+		case err == nil && int(peer.Pid) == pid && os.Getuid() != 0 && int(peer.Uid) != os.Getuid():
+			conn.Close()
+			return nil, fmt.Errorf("PID %d %w", pid, ErrOtherUser)
+		case err == nil && int(peer.Pid) == pid:
 			return conn, nil
 		}
 		conn.Close()

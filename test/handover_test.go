@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"serval/internal/load"
 	"serval/internal/testkit"
 )
 
@@ -408,5 +409,21 @@ func TestBindsThatAreAddedAndRemovedWithANewProgram(t *testing.T) {
 		if _, err := os.Lstat(dir + "/" + name); err == nil {
 			t.Errorf("the socket %s was left behind", name)
 		}
+	}
+}
+
+func TestANewProgramOfAnAppWithALongBootLeavesNoGap(t *testing.T) {
+	t.Parallel()
+	d, p := deployed(t), installed(t)
+	d.release("sleep 4\n")
+	s := p.start(d, "-w", "1", "-t", "3")
+	l := load.Start(load.Config{URL: s.URLs[0], Rate: 200, KeepAlive: true, Timeout: testkit.Patience})
+	p.install(newerProgram(t))
+	s.Signal(syscall.SIGUSR2)
+	s.AwaitLog(handoverFinished)
+	r := l.Stop()
+	t.Logf("during a handover to a front whose app boots for 4 s: %s", r)
+	if r.Failed > 0 || r.Silence > time.Second {
+		t.Errorf("%s", r)
 	}
 }

@@ -52,7 +52,7 @@ func newPageShell(t *testing.T) *pageShell {
 	s.dir, s.bin = filepath.Join(s.top, "work"), filepath.Join(s.top, "usr/local/bin")
 	s.mkdir("work")
 	// Pages rely on the default port, and tests must not meet on it.
-	wrapper := fmt.Sprintf("#!/bin/bash\n[[ $1 == ctl ]] && exec %s \"$@\"\nfor arg; do [[ $arg == -[pb]* || $arg == --port* || $arg == --bind* ]] && exec %[1]s \"$@\"; done\nexec %[1]s -p %[2]s \"$@\"\n",
+	wrapper := fmt.Sprintf("#!/bin/bash\n[[ $1 == ctl || $1 == analyze ]] && exec %s \"$@\"\nfor arg; do [[ $arg == -[pb]* || $arg == --port* || $arg == --bind* ]] && exec %[1]s \"$@\"; done\nexec %[1]s -p %[2]s \"$@\"\n",
 		testkit.Binary(t), ports["9292"])
 	s.write(filepath.Join(s.bin, "serval"), wrapper, 0o755)
 	s.write(filepath.Join(s.top, "home", ".curlrc"), "no-progress-meter\n", 0o644) // as on a terminal
@@ -239,7 +239,7 @@ func (s *pageShell) environment() []string {
 		name, _, _ := strings.Cut(entry, "=")
 		return slices.Contains([]string{"PATH", "HOME", "PWD", "RACK_ENV", "RAILS_ENV", "APP_ENV", "WEB_CONCURRENCY", "LANG", "LC_ALL", "TMPDIR"}, name)
 	})
-	return append(env, "PATH="+s.bin+":"+os.Getenv("PATH"), "HOME="+filepath.Join(s.top, "home"), "LANG=C.UTF-8", "PWD="+s.dir)
+	return append(env, "PATH="+s.bin+":"+os.Getenv("PATH"), "HOME="+filepath.Join(s.top, "home"), "LANG=C.UTF-8", "PWD="+s.dir, "SERVAL_STATE_DIR="+filepath.Join(s.top, "var/lib/serval"))
 }
 
 // await waits until a server has printed what the page shows, after what it had printed before.

@@ -34,8 +34,6 @@ apps whose Procfile has no custom_web, and all other web servers.
       --prefix PREFIX          what unit names begin with (default cloud66 when
                                there is a .cloud66 directory, else serval)
   -h, --help                   show this help
-
-A file called analyze is served by serval ./analyze.
 `
 
 // survey is how an app is looked at: what the flags of analyze say.
@@ -62,8 +60,6 @@ func newAnalyze(streams Streams) *cobra.Command {
 			s.directory = "."
 			if len(dirs) == 1 {
 				s.directory = dirs[0]
-			} else if info, err := os.Stat("analyze"); err == nil && info.Mode().IsRegular() {
-				fmt.Fprintln(streams.Err, "serval: analyzing this directory; the file analyze in it is served by serval ./analyze")
 			}
 			return analyze(s, os.Geteuid() == 0, os.Getenv, streams.Out)
 		},

@@ -203,11 +203,14 @@ func TestReleasesOfAnAppShareItsMemory(t *testing.T) {
 	}
 }
 
-func TestAFileCalledAnalyzeIsNoReasonToStop(t *testing.T) {
-	a := newAnalyzed(t, map[string]string{"config.ru": "run 1", "Procfile": pumaLine, "analyze": "run 1"})
+func TestWhatIsCalledAnalyzeIsNotTakenForTheCommand(t *testing.T) {
+	a := newAnalyzed(t, map[string]string{"config.ru": "run 1", "Procfile": pumaLine, "analyze/config.ru": "run 1"})
 	t.Chdir(a.dir)
-	status, out, errs := a.run()
-	if status != 0 || !strings.HasPrefix(out, "blog in ") || errs != "serval: analyzing this directory; the file analyze in it is served by serval ./analyze\n" {
+	t.Setenv("PWD", a.dir)
+	if status, out, errs := a.run(); status != 0 || !strings.HasPrefix(out, "blog in "+a.dir+",") {
+		t.Errorf("%d, %s%s", status, out, errs)
+	}
+	if status, out, errs := a.run("analyze"); status != 0 || !strings.HasPrefix(out, "analyze in "+a.dir+"/analyze,") {
 		t.Errorf("%d, %s%s", status, out, errs)
 	}
 }

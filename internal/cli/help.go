@@ -32,6 +32,7 @@ Examples:
   serval -p 3000 -t 5 -w auto -e production
   serval --dir /srv/blog -b 'unix:///run/blog.sock?umask=0117'
   serval ctl --help                       operate a running server
+  serval analyze --help                   see what is to run of an app
 `
 
 // writeHelp writes the help text. It is made from the table of settings, so it cannot leave one out.

@@ -323,3 +323,51 @@ func TestCtlWaitsForAServerThatReplacesItself(t *testing.T) {
 		return status == 0 && strings.Contains(out, fmt.Sprintf("PID %d", s.PID))
 	})
 }
+
+func TestTheControlServerFollowsTheConfiguration(t *testing.T) {
+	dir := testkit.ShortDir(t)
+	write := func(name, text string) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	configure := func(number string) {
+		t.Helper()
+		write("config/puma.rb", fmt.Sprintf("activate_control_app 'unix://%s/c%s', auth_token: 'token%s'\nstate_path '%s/state%s'\n", dir, number, number, dir, number))
+	}
+	write("config.ru", "run ->(_) { [200, {}, []] }\n")
+	configure("1")
+	s := testkit.Command{Flags: []string{"--dir", dir}, Dir: dir}.Start(t)
+	ctl := func(args ...string) (string, string, int) {
+		t.Helper()
+		cmd := append([]string{"-c", `cd "$0" && exec "$@"`, dir, testkit.Binary(t), "ctl"}, args...)
+		return call(t, "sh", cmd...)
+	}
+	// Without anything else the configuration says where the server is.
+	if out, errs, status := ctl("-e", "production", "status"); status != 0 || !strings.Contains(out, fmt.Sprintf("PID %d", s.PID)) {
+		t.Fatalf("%d %s%s", status, out, errs)
+	}
+	configure("2")
+	if out, errs, status := ctl("-p", fmt.Sprint(s.PID), "restart"); status != 0 {
+		t.Fatalf("%d %s%s", status, out, errs)
+	}
+	for args, want := range map[string]int{
+		"-e production status":                        0,
+		"-C unix://" + dir + "/c2 -T token2 stats":    0,
+		"-C unix://" + dir + "/c2 -T token1 stats":    1,
+		"-C unix://" + dir + "/c1 -T token1 stats":    1,
+		"-S " + dir + "/state2 stats":                 0,
+		"-S " + dir + "/state1 stats":                 1,
+		"-F " + dir + "/config/puma.rb -e test stats": 0,
+		"-F " + dir + "/config/none.rb -e test stats": 1,
+	} {
+		if out, errs, status := ctl(strings.Fields(args)...); status != want {
+			t.Errorf("%s: %d %s%s", args, status, out, errs)
+		}
+	}
+}

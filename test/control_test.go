@@ -371,3 +371,44 @@ func TestTheControlServerFollowsTheConfiguration(t *testing.T) {
 		}
 	}
 }
+
+func TestCtlOperatesPuma(t *testing.T) {
+	testkit.Need(t, "puma")
+	dir := testkit.ShortDir(t)
+	if err := os.WriteFile(filepath.Join(dir, "config.ru"), []byte("run ->(_) { [200, {}, []] }\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	state := filepath.Join(dir, "state")
+	puma := exec.Command("puma", "-w", "1", "-b", "unix://"+dir+"/s", "-S", state, "--control-url", "unix://"+dir+"/c")
+	puma.Dir = dir
+	if err := puma.Start(); err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan struct{})
+	go func() {
+		puma.Wait() //nolint:errcheck // that it ends is what counts
+		close(over)
+	}()
+	t.Cleanup(func() {
+		puma.Process.Kill() //nolint:errcheck // gone is as good
+		<-over
+	})
+	testkit.WaitFor(t, "Puma's worker has booted", func() bool {
+		out, _, status := call(t, testkit.Binary(t), "ctl", "-S", state, "stats")
+		return status == 0 && strings.Contains(out, `"booted_workers":1`)
+	})
+	if out, errs, status := call(t, testkit.Binary(t), "ctl", "-S", state, "status"); status != 0 || !strings.HasPrefix(out, "Puma, up ") {
+		t.Errorf("status: %d %s%s", status, out, errs)
+	}
+	if out, errs, status := call(t, testkit.Binary(t), "ctl", "-S", state, "phased-restart"); status != 0 || out != "Command phased-restart sent success\n" {
+		t.Errorf("phased-restart: %d %s%s", status, out, errs)
+	}
+	if out, errs, status := call(t, testkit.Binary(t), "ctl", "-S", state, "stop"); status != 0 || !strings.Contains(out, "Command stop success in") {
+		t.Errorf("stop: %d %s%s", status, out, errs)
+	}
+	select {
+	case <-over:
+	case <-time.After(testkit.Patience):
+		t.Error("Puma is still there")
+	}
+}

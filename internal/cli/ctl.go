@@ -421,8 +421,9 @@ func (c *ctl) wait(ctx context.Context, client *control.Client) error {
 			done = true
 		}
 	}
-	if err == nil && done && ends && handle >= 0 {
+	if err == nil && ends && handle >= 0 {
 		err = awaitExit(ctx, handle)
+		done = true // even if the server reports nothing, as Puma
 	}
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)

@@ -30,42 +30,53 @@ func (c *ctl) status(ctx context.Context, client *control.Client) error {
 // writeStatus writes a table that fits into 80 columns.
 func writeStatus(out io.Writer, r *control.Report, now time.Time) {
 	var b strings.Builder
-	name := "Puma " + r.Versions.Puma
-	if r.Versions.Serval != "" {
-		name = "Serval " + r.Versions.Serval
-	}
-	fmt.Fprintf(&b, "%s, PID %d, up %s, generation %d, %s %s\n", name, r.PID, age(r.StartedAt, now), r.Generation, r.Versions.Ruby.Engine, r.Versions.Ruby.Version)
-	q := r.QueueTime.LastMinute
-	fmt.Fprintf(&b, "Clients: %d   Queue: %d waiting", r.Connections, r.Waiting)
-	if q.Count > 0 {
-		fmt.Fprintf(&b, ", p50 %.1f ms, p95 %.1f ms, p99 %.1f ms", q.P50, q.P95, q.P99)
-	}
-	workers := []control.WorkerReport{}
-	if r.Cluster != nil {
-		workers = r.WorkerStatus
-	} else if r.Only != nil {
-		workers = append(workers, *r.Only)
-	}
-	sum := r.Front.PSS
-	for _, w := range workers {
-		sum += w.PSS
-	}
-	fmt.Fprintf(&b, "\nMemory: front %s", size(r.Front.PSS))
-	if r.Mold != nil {
-		sum += r.Mold.PSS
-		fmt.Fprintf(&b, ", mold %s (PID %d)", size(r.Mold.PSS), r.Mold.PID)
-	}
-	fmt.Fprintf(&b, ", all %s\n", size(sum))
-	if r.Failure != "" {
-		b.WriteString("Last restart:\n" + wrap(r.Failure, 78))
+	if r.Versions.Serval == "" { // Puma's statistics leave out most of what follows
+		fmt.Fprintf(&b, "Puma, up %s\n", age(r.StartedAt, now))
+	} else {
+		writeServer(&b, r, now)
 	}
 	const row = "%6v %8v %6v %-9v %7v %10v %8v %7v %8v\n"
 	fmt.Fprintf(&b, "\n"+row, "WORKER", "PID", "PHASE", "STATE", "BUSY", "REQUESTS", "MEMORY", "AGE", "RESTARTS")
-	for _, w := range workers {
+	for _, w := range workersOf(r) {
 		busy := fmt.Sprintf("%d/%d", w.LastStatus.MaxThreads-w.LastStatus.PoolCapacity, w.LastStatus.MaxThreads)
 		fmt.Fprintf(&b, row, w.Index, w.PID, w.Phase, w.State, busy, w.LastStatus.Requests, size(w.PSS), age(w.StartedAt, now), w.Restarts)
 	}
 	io.WriteString(out, b.String()) //nolint:errcheck // nobody reads it
+}
+
+// workersOf are a cluster's workers, or the only one.
+func workersOf(r *control.Report) []control.WorkerReport {
+	switch {
+	case r.Cluster != nil:
+		return r.WorkerStatus
+	case r.Only != nil:
+		return []control.WorkerReport{*r.Only}
+	}
+	return nil
+}
+
+// writeServer writes the lines about the server as a whole.
+func writeServer(b *strings.Builder, r *control.Report, now time.Time) {
+	fmt.Fprintf(b, "Serval %s, PID %d, up %s, generation %d, %s %s\n", r.Versions.Serval, r.PID, age(r.StartedAt, now), r.Generation,
+		r.Versions.Ruby.Engine, r.Versions.Ruby.Version)
+	q := r.QueueTime.LastMinute
+	fmt.Fprintf(b, "Clients: %d   Queue: %d waiting", r.Connections, r.Waiting)
+	if q.Count > 0 {
+		fmt.Fprintf(b, ", p50 %.1f ms, p95 %.1f ms, p99 %.1f ms", q.P50, q.P95, q.P99)
+	}
+	sum := r.Front.PSS
+	for _, w := range workersOf(r) {
+		sum += w.PSS
+	}
+	fmt.Fprintf(b, "\nMemory: front %s", size(r.Front.PSS))
+	if r.Mold != nil {
+		sum += r.Mold.PSS
+		fmt.Fprintf(b, ", mold %s (PID %d)", size(r.Mold.PSS), r.Mold.PID)
+	}
+	fmt.Fprintf(b, ", all %s\n", size(sum))
+	if r.Failure != "" {
+		b.WriteString("Last restart:\n" + wrap(r.Failure, 78))
+	}
 }
 
 // age is a time since, in two units at most.

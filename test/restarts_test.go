@@ -691,3 +691,21 @@ func TestAStormOfSignalsLosesNoRequest(t *testing.T) {
 		})
 	}
 }
+
+func TestWorkersThatServedAreReplacedAtOnceHoweverOftenTheyAreKilled(t *testing.T) {
+	t.Parallel()
+	d := deployed(t)
+	s := d.start("-w", "1")
+	began := time.Now()
+	for i := range 10 {
+		if r := s.Get("/"); r.Status != 200 {
+			t.Fatalf("got %+v", r)
+		}
+		kill(t, s.Worker(), syscall.SIGKILL)
+		testkit.WaitFor(t, "it is replaced", func() bool { return strings.Count(s.Out.String(), " booted in ") == i+2 })
+	}
+	// With the pauses of an app that does not boot, the tenth alone would take 30 s.
+	if took := time.Since(began); took > testkit.Patience/2 {
+		t.Errorf("ten workers were replaced in %s", took)
+	}
+}

@@ -182,12 +182,16 @@ func (s *seat) backoff() time.Duration {
 	return min(backoffFirst<<min(s.failures-2, 16), backoffMost)
 }
 
-// lost handles a worker that ended by itself.
+// lost handles a worker that ended by itself. One that has answered a request did boot: however often such workers are
+// killed, their successors do not wait, since each of them can serve.
 func (s *seat) lost() {
 	m := s.member
 	s.member = nil
 	lived := time.Since(m.worker.Started)
-	if lived > stableAfter {
+	s.pool.mu.Lock()
+	served := m.requests > 0
+	s.pool.mu.Unlock()
+	if lived > stableAfter || served {
 		s.failures = 0
 	}
 	s.failures++

@@ -29,7 +29,7 @@ serval/internal/load:
 serval/internal/finding:
 serval/internal/sequence:
 serval/internal/plan: sequence
-serval/internal/procfile: finding
+serval/internal/procfile: finding plan
 serval/internal/manifest: finding plan sequence
 serval/internal/analysis: finding manifest plan procfile sequence
 serval/ruby:

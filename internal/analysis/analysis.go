@@ -112,8 +112,8 @@ func (a *analyst) prefix() string {
 
 // checkNames refuses names that would become part of a path or a unit's name.
 func (a *analyst) checkNames() {
-	for what, name := range map[string]string{"app's name": a.App, "prefix": a.result.Prefix, "environment's name": a.Environment} {
-		if err := plan.CheckName(what, name); err != nil {
+	for _, n := range []struct{ what, name string }{{"app's name", a.App}, {"prefix", a.result.Prefix}, {"environment's name", a.Environment}} {
+		if err := plan.CheckName(n.what, n.name); err != nil {
 			a.sentence(finding.Error, finding.Place{}, err)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"syscall"
 
-	"serval/internal/finding"
 	"serval/internal/manifest"
 	"serval/internal/plan"
 	"serval/internal/procfile"
@@ -201,6 +200,3 @@ func (a *analyst) environment() map[string]string {
 		"CUSTOM_WEB_SOCKET_FILE": "unix://" + webSocket, "CUSTOM_WEB_PID_FILE": webPid,
 	}
 }
-
-// gemPlace is where the bundle has a gem.
-func (a *analyst) gemPlace(name string) finding.Place { return a.gems[name].place }

@@ -138,6 +138,7 @@ func (w webCheck) checkPid() {
 		return
 	}
 	switch {
+	case w.server.name == thin.name: // in the foreground it writes none, flag or not (seen with Thin 1.8.1)
 	case w.server.name == unicorn.name:
 		w.warn(w.word(w.entry, w.program.column), "write pid \""+webPid+"\" into its configuration", "Unicorn writes no pid file, by which a restart finds the old master")
 	case w.server.pids != nil:
@@ -243,6 +244,9 @@ func (w webCheck) checkThin() {
 		w.warn(w.restart, "write restart_signal: hup", "at usr1 Thin opens its log again and restarts nothing")
 	case w.restartsBy(syscall.SIGUSR2):
 		w.warn(w.restart, "write restart_signal: hup", "Thin does not know usr2, and dies of it")
+	case w.restartsBy(syscall.SIGHUP):
+		// Thin's main process starts its successor by backticks and waits for that (seen with Thin 1.8.1).
+		w.warn(w.restart, "restart it by serval restart web --hard", "Thin in the foreground restarts itself once: after the first hup it hears neither hup nor quit any more")
 	}
 	w.checkStop(map[syscall.Signal]string{syscall.SIGUSR1: "a new log", syscall.SIGHUP: "a restart"}, "quit")
 }

@@ -90,7 +90,7 @@ func TestAnAppWithErrorsIsNotRemembered(t *testing.T) {
 	a := newAnalyzed(t, map[string]string{"config.ru": "run 1", "Procfile": "custom_web\n../x: y\n"})
 	status, _, errs := a.run(a.dir)
 	if status != 1 || errs != "serval: Procfile:1:1: there is no colon in \"custom_web\": write NAME: COMMAND, or # before a comment\n"+
-		"serval: Procfile:2:1: the name \"../x\" has a \".\" in it: use letters, digits, - and _\n" {
+		"serval: Procfile:2:1: the name \"../x\" has a '.' in it: use letters, digits, - and _\n" {
 		t.Errorf("%d, %s", status, errs)
 	}
 	a.write("Procfile", pumaLine)

@@ -11,12 +11,12 @@ import (
 	"unicode/utf8"
 
 	"serval/internal/finding"
+	"serval/internal/plan"
 )
 
 const (
 	maxSize    = 1 << 20 // bytes of a Procfile
 	maxEntries = 256     // processes
-	maxName    = 64      // bytes of a name, which becomes part of a unit's name (255)
 	maxCommand = 32 << 10
 )
 
@@ -122,8 +122,9 @@ func (p *parser) line(number int, line string) {
 		return
 	}
 	name = strings.TrimRight(name, " \t")
-	if remedy, what := badName(name); what != "" {
-		p.complain(number, indent+1, remedy, "%s", what)
+	if err := plan.CheckName("name", name); err != nil {
+		cause, remedy, _ := strings.Cut(err.Error(), ": ")
+		p.complain(number, indent+1, remedy, "%s", cause)
 		return
 	}
 	command := strings.TrimLeft(rest, " \t")
@@ -182,32 +183,6 @@ func badByte(line string) (column int, remedy, what string) {
 	}
 	return 0, "", ""
 }
-
-// badName says what is wrong with a name. It becomes part of unit names and file names, so what could mean something
-// there is refused.
-func badName(name string) (remedy, what string) {
-	const remedyLetters = "use letters, digits, - and _"
-	switch {
-	case name == "":
-		return "write NAME: COMMAND", "a process has no name"
-	case len(name) > maxName:
-		return "shorten it", fmt.Sprintf("a name of %d bytes is too long, %d are the most", len(name), maxName)
-	case !letterOrDigit(rune(name[0])) && nameByte(rune(name[0])):
-		return "begin with a letter or digit", fmt.Sprintf("the name %s begins with %q", short(name), name[:1])
-	}
-	for _, r := range name {
-		if !nameByte(r) {
-			return remedyLetters, fmt.Sprintf("the name %s has a %q in it", short(name), string(r))
-		}
-	}
-	return "", ""
-}
-
-func letterOrDigit(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
-}
-
-func nameByte(r rune) bool { return letterOrDigit(r) || r == '-' || r == '_' }
 
 // short quotes a text, without its end if it is long.
 func short(text string) string {

@@ -38,7 +38,7 @@ func TestTheEnvironmentsProcfileIsPreferred(t *testing.T) {
 func TestThereAreLimits(t *testing.T) {
 	for text, want := range map[string]string{
 		strings.Repeat("# a comment\n", maxSize/10): "too large",
-		strings.Repeat("a", maxName+1) + ": x":      "a name of 65 bytes is too long",
+		strings.Repeat("a", 65) + ": x":             "the name has 65 bytes",
 		"a: " + strings.Repeat("x", maxCommand+1):   "a command of 32769 bytes is too long",
 		numbered(maxEntries + 1):                    "more than 256 processes",
 	} {

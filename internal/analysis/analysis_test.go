@@ -8,7 +8,9 @@ import (
 	"syscall"
 	"testing"
 	"testing/fstest"
+	"unicode"
 
+	"serval/internal/finding"
 	"serval/internal/procfile"
 )
 
@@ -99,6 +101,24 @@ func TestFilesThatCannotBeReadAreErrors(t *testing.T) {
 	}
 }
 
+// Files of an app may come from strangers, and what they say is printed on a terminal of root's.
+func TestWhatFilesSayCannotTalkToTheTerminal(t *testing.T) {
+	const evil = "\x1b[31m"
+	app := fstest.MapFS{
+		"config.ru": {}, "Gemfile": {Data: []byte("ruby '3" + evil + "'\ngem 'rails'")}, ".ruby-version": {Data: []byte("3.1" + evil)}, ".tool-versions": {Data: []byte("ruby 3" + evil)},
+		"Gemfile.lock":          {Data: []byte("GEM\n    rails (6" + evil + ")\nBUNDLED WITH\n   2" + evil + "\n")},
+		"Procfile":              {Data: []byte("worker: x\nclock: y" + evil + "\n")},
+		".cloud66/manifest.yml": {Data: []byte("procfile_metadata:\n  \"a\\e[31m\": {}\n  worker: {health_check: {command: \"\\e[31m\"}, \"\\e\": 1, count: \"\\e\"}\n")},
+	}
+	result := Analyze(app, Options{App: "blog", Directory: "/srv/blog", Environment: "production"})
+	result.Findings = append(result.Findings, finding.Finding{Text: fmt.Sprintf("%+v", result)})
+	for _, f := range result.Findings {
+		if strings.Contains(f.Error(), "\x1b") {
+			t.Errorf("%q", f.Error())
+		}
+	}
+}
+
 func TestThePlanHasWhatBackendsNeed(t *testing.T) {
 	app := fstest.MapFS{
 		"config.ru":            {Data: []byte("run 1")},
@@ -129,7 +149,7 @@ func FuzzAnalyze(f *testing.F) {
 		app := fstest.MapFS{"Procfile": {Data: []byte(procfile)}, ".cloud66/manifest.yml": {Data: []byte(manifest)}, "config/puma.rb": {Data: []byte(puma)},
 			"Gemfile": {}, "Gemfile.lock": {Data: []byte(lock)}}
 		for _, found := range Analyze(app, Options{App: "a", Directory: "/a", Environment: "production"}).Findings {
-			if found.Text == "" || strings.Contains(found.Error(), "\n") {
+			if found.Text == "" || strings.ContainsFunc(found.Error(), unicode.IsControl) {
 				t.Fatalf("%+v", found)
 			}
 		}

@@ -26,10 +26,10 @@ type gems map[string]gem
 
 var (
 	gemLine     = regexp.MustCompile(`^gem[\s(]+["']([^"']+)["']`)
-	rubyLine    = regexp.MustCompile(`^ruby[\s(]+["']([^"']+)["']`)
-	lockedGem   = regexp.MustCompile(`^    ([A-Za-z0-9_.-]+) \(([^)]+)\)`)
+	rubyLine    = regexp.MustCompile(`^ruby[\s(]+["']([A-Za-z0-9_.~<>= -]+)["']`)
+	lockedGem   = regexp.MustCompile(`^    ([A-Za-z0-9_.-]+) \(([A-Za-z0-9_.-]+)\)`)
 	lockedRuby  = regexp.MustCompile(`^   ruby (\d+\.\d+\.\d+)`)
-	bundlerLine = regexp.MustCompile(`^   (\d\S*)`)
+	bundlerLine = regexp.MustCompile(`^   (\d[A-Za-z0-9.]*)$`)
 )
 
 // readBundle reads Gemfile and Gemfile.lock, or gems.rb and gems.locked.

@@ -96,7 +96,7 @@ func (a *analyst) checkSettings(says *manifest.Process) {
 		a.warn(says.Place, "write a custom_web line into the Procfile", "this has no effect, since nginx runs Passenger")
 		return
 	case !web && a.procfile.Entry(says.Name) == nil:
-		a.warn(says.Place, a.meant(says.Name), "the Procfile has no %s", says.Name)
+		a.warn(says.Place, a.meant(says.Name), "the Procfile has no %q", says.Name)
 		return
 	}
 	if says.Says("restart_signal") && !web {

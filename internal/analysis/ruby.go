@@ -7,7 +7,7 @@ import (
 	"serval/internal/finding"
 )
 
-var rubyVersion = regexp.MustCompile(`^(?:ruby[- ])?((?:[a-z]+-)?\d+(?:\.\d+)*\S*)$`)
+var rubyVersion = regexp.MustCompile(`^(?:ruby[- ])?((?:[a-z]+-)?\d+(?:\.\d+)*[A-Za-z0-9.-]*)$`)
 
 // findRuby finds the version of Ruby: .ruby-version, the Gemfile, .tool-versions, and what wrote the lock, the first of
 // them that there is. Those that do not agree are reported.
@@ -70,7 +70,7 @@ func (a *analyst) toolVersions() Found {
 	const path = ".tool-versions"
 	text, _ := a.read(path)
 	for i, line := range strings.Split(string(text), "\n") {
-		if words := strings.Fields(line); len(words) > 1 && words[0] == "ruby" {
+		if words := strings.Fields(line); len(words) > 1 && words[0] == "ruby" && rubyVersion.MatchString(words[1]) {
 			return Found{Version: words[1], From: &finding.Place{File: path, Line: i + 1}}
 		}
 	}

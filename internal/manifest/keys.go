@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"go.yaml.in/yaml/v4"
 
@@ -232,6 +233,10 @@ func (r *reader) text(v *yaml.Node, want string) (string, bool) {
 			what = "nothing"
 		}
 		r.complain(v, "write "+want, "a value is missing, and here is %s", what)
+		return "", false
+	}
+	if i := strings.IndexFunc(strings.TrimSpace(v.Value), unicode.IsControl); i >= 0 {
+		r.complain(v, "write it in one line, without escapes", "there is a control character in %s", short(v.Value))
 		return "", false
 	}
 	return strings.TrimSpace(v.Value), true

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode"
 
 	"serval/internal/testkit"
 )
@@ -64,7 +65,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		_, found := Parse("m.yml", []byte(text), "production")
 		for _, e := range found {
-			if strings.Contains(e.Error(), "\n") || e.Line < 0 {
+			if strings.ContainsFunc(e.Error(), unicode.IsControl) || e.Line < 0 {
 				t.Fatalf("%q: %+v", text, e)
 			}
 		}

@@ -3,6 +3,7 @@ package manifest
 import (
 	"bytes"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -223,11 +224,10 @@ func kind(n *yaml.Node) string {
 
 // short quotes a text, without its end if it is long.
 func short(text string) string {
-	line, _, cut := strings.Cut(text, "\n")
-	if cut || len(line) > 40 {
-		return `"` + strings.ToValidUTF8(line[:min(len(line), 40)], "") + `…"`
+	if len(text) > 40 {
+		text = strings.ToValidUTF8(text[:40], "") + "…"
 	}
-	return `"` + text + `"`
+	return strconv.Quote(text)
 }
 
 // notUTF8 is where a text stops being UTF-8.

@@ -130,7 +130,12 @@ func newRoot(streams Streams, args []string, run func(context.Context, config.Co
 	return root
 }
 
-func onlyRackup(_ *cobra.Command, files []string) error {
+func onlyRackup(cmd *cobra.Command, files []string) error {
+	if len(files) > 0 {
+		if other := suggestCommand(cmd, files[0]); other != "" {
+			return usagef("there is no command %s: did you mean serval %s? See serval --help", files[0], other)
+		}
+	}
 	if len(files) > 1 {
 		return usagef("one rackup file is enough, and here are %d (%s): name one. See serval --help", len(files), quoted(files))
 	}

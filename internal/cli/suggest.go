@@ -3,6 +3,7 @@ package cli
 import (
 	"strings"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
@@ -24,6 +25,20 @@ func suggest(flags *pflag.FlagSet, typed string) string {
 		}
 	})
 	return best
+}
+
+// suggestCommand finds the command somebody may have meant by a word that would be the rackup file's name: these end in
+// .ru or .rb, or have a path.
+func suggestCommand(cmd *cobra.Command, typed string) string {
+	if strings.ContainsAny(typed, "./") {
+		return ""
+	}
+	for _, other := range cmd.Commands() {
+		if d := distance(typed, other.Name()); d > 0 && d <= 1+len(typed)/4 && d < len(typed)-1 && !other.Hidden {
+			return other.Name()
+		}
+	}
+	return ""
 }
 
 // distance counts the letters to insert, delete, replace or swap with their neighbour to get from a to b (optimal

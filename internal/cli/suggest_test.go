@@ -17,6 +17,21 @@ func TestSuggestionsAreNearOrNone(t *testing.T) {
 	}
 }
 
+func TestAMistypedCommandIsNotTakenForARackupFile(t *testing.T) {
+	root := newRoot(Streams{}, nil, ignore)
+	for typed, want := range map[string]string{
+		"analyse": "analyze", "anlyze": "analyze", "conifg": "config", "configs": "config",
+		"config.ru": "", "./analyse": "", "cfg": "", "app": "", "": "", "x": "",
+	} {
+		if have := suggestCommand(root, typed); have != want {
+			t.Errorf("%q: have %q, want %q", typed, have, want)
+		}
+	}
+	if err := onlyRackup(root, []string{"analyse"}); err == nil || !isUsage(err) || err.Error() != "there is no command analyse: did you mean serval analyze? See serval --help" {
+		t.Error(err)
+	}
+}
+
 func TestDistanceCountsSlips(t *testing.T) {
 	for pair, want := range map[[2]string]int{
 		{"", ""}: 0, {"a", ""}: 1, {"", "ab"}: 2, {"bind", "bind"}: 0, {"bnd", "bind"}: 1, {"bimd", "bind"}: 1,

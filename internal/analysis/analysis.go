@@ -19,6 +19,7 @@ type Options struct {
 	Environment string // production, …
 	Prefix      string // of unit names; empty: cloud66 for an app with .cloud66, else serval
 	Remembered  string // the web server of the first analysis; empty: this is the first
+	Bluepill    bool   // signals the manifest does not name are those of Bluepill, not of systemd
 }
 
 // Result is what an analysis found out.

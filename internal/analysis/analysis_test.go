@@ -101,6 +101,24 @@ func TestFilesThatCannotBeReadAreErrors(t *testing.T) {
 	}
 }
 
+func TestBluepillHasSignalsOfItsOwn(t *testing.T) {
+	app := fstest.MapFS{
+		"config.ru":            {},
+		"Procfile":             {Data: []byte("custom_web: bundle exec puma -b unix:///tmp/web_server.sock\nmail: bundle exec sidekiq\nwork: bundle exec rake resque:work\nclock: x\n")},
+		".serval/manifest.yml": {Data: []byte("procfile_metadata: {clock: {stop_sequence: 'int, 5, kill'}}")},
+	}
+	result := Analyze(app, Options{App: "blog", Directory: "/srv/blog", Environment: "production", Bluepill: true})
+	want := map[string]string{"web": "usr2 quit, 30, term, 11, kill", "mail": "stop + start term, 31, kill", "work": "stop + start quit, 30, term, 11, kill", "clock": "stop + start int, 5, kill"}
+	for _, p := range result.Processes {
+		if got := p.RestartSignal.String() + " " + p.StopSequence.String(); got != want[p.Name] {
+			t.Errorf("%s has %q", p.Name, got)
+		}
+	}
+	if text := fmt.Sprint(result.Findings); !strings.Contains(text, "quit means an end without finishing requests to Puma") {
+		t.Errorf("nothing is said about Puma's quit: %s", text)
+	}
+}
+
 // Files of an app may come from strangers, and what they say is printed on a terminal of root's.
 func TestWhatFilesSayCannotTalkToTheTerminal(t *testing.T) {
 	const evil = "\x1b[31m"

@@ -104,6 +104,8 @@ func (a *analyst) rackServer(p program) server {
 func (a *analyst) defaults(p program, web bool) (restart syscall.Signal, stop sequence.Sequence, whose string) {
 	_, resque := p.has("resque:work", "resque:workers")
 	switch {
+	case a.Bluepill:
+		return bluepillDefaults(p, web)
 	case web:
 		return a.server.restart, a.server.stop, a.server.name
 	case p.name == "sidekiq":
@@ -112,6 +114,18 @@ func (a *analyst) defaults(p program, web bool) (restart syscall.Signal, stop se
 		return 0, sequence.MustParse("quit, 75, term, 15, kill"), "Resque"
 	}
 	return 0, terms, "any process"
+}
+
+// bluepillDefaults are the signals under Bluepill, which are the same for all web servers.
+func bluepillDefaults(p program, web bool) (restart syscall.Signal, stop sequence.Sequence, whose string) {
+	stop = sequence.MustParse("quit, 30, term, 11, kill")
+	if p.name == "sidekiq" {
+		stop = sequence.MustParse("term, 31, kill")
+	}
+	if web {
+		restart = syscall.SIGUSR2
+	}
+	return restart, stop, "Bluepill"
 }
 
 // plan makes the plan.

@@ -245,7 +245,7 @@ func (o *operator) resume(in *handover.Inheritance, surplus []*listener.Listener
 	o.leave(surplus)
 	number := o.current.Load().Number
 	in.Leave(o.config().ShutdownTimeout + endPatience)
-	o.log.Line("- Finished hot restart in %.2fs, phase: %d", time.Since(in.Began).Seconds(), number, logs.Named("restart_finished", "generation", number, "duration_ms", time.Since(in.Began)))
+	o.log.Line("- Finished %s in %.2fs, phase: %d", "hot restart", time.Since(in.Began).Seconds(), number, logs.Named("restart_finished", "generation", number, "duration_ms", time.Since(in.Began)))
 }
 
 // handOver is a hot restart with a new program. When it returns nil, a deputy serves, no client is connected here any more, and

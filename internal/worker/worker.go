@@ -227,7 +227,8 @@ func (w *Worker) readFrames() {
 
 // readFailed ends a worker that cannot be heard any more.
 func (w *Worker) readFailed(err error) {
-	if errors.Is(err, errWorkerGone) {
+	// A reset is what the end of a process looks like that had not read all yet (unix(7)).
+	if errors.Is(err, errWorkerGone) || errors.Is(err, syscall.ECONNRESET) {
 		// It is ending, most likely: its sockets close a moment before the process is gone.
 		if w.sender.ended() {
 			return

@@ -285,6 +285,19 @@ func TestAWorkerThatClosesItsSocketIsEnded(t *testing.T) {
 }
 
 // One that was told to finish may take its time after its last word.
+// The kernel answers with a reset when a process ends that had not read everything. That is no fault of the worker's.
+func TestAWorkerThatWasKilledBeforeItReadIsNotBlamed(t *testing.T) {
+	for range 10 {
+		w, _ := booted(t, `message("R"); sleep`)
+		w.Add([]byte("nobody will ever read this frame"), nil)
+		w.Flush()
+		w.Kill()
+		if exit := awaitExit(t, w); exit.String() != "was killed by SIGKILL" {
+			t.Fatalf("the log says that it %s", exit)
+		}
+	}
+}
+
 func TestAWorkerThatFinishesIsNotHurried(t *testing.T) {
 	w, _ := booted(t, `message("R"); REQUESTS.read; REQUESTS.close; sleep 0.3; exit!(0)`)
 	w.Finish()

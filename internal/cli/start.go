@@ -252,6 +252,8 @@ func setRemoteAddress(sc *server.Config, from string) {
 	switch header, isHeader := strings.CutPrefix(from, "header:"); {
 	case isHeader:
 		sc.RemoteHeader = header
+	case from == "proxy_protocol:v1":
+		sc.ProxyProtocol = true
 	case from != "socket":
 		sc.RemoteAddr = from
 	}

@@ -206,7 +206,8 @@ type Config struct {
 	QuietTerm bool
 
 	// RemoteAddress says what the app gets as REMOTE_ADDR: "socket", the default, is the client's address; "header:NAME" the
-	// first address in that header, and the client's where it has none; anything else is passed as it is.
+	// first address in that header, and the client's where it has none; "proxy_protocol:v1" the one that a proxy names in its
+	// first line on a connection; anything else is passed as it is.
 	RemoteAddress string
 
 	// URLScheme is what apps get as rack.url_scheme, "http" or "https". Empty, the default: what the connection is.

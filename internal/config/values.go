@@ -259,16 +259,14 @@ func setStatePermission(c *Config, value string) error {
 	return nil
 }
 
-// setRemoteAddress takes what Puma's set_remote_address takes: "socket", an address, or "header:NAME".
+// setRemoteAddress takes what Puma's set_remote_address takes: "socket", an address, "header:NAME" or "proxy_protocol:v1".
 func setRemoteAddress(c *Config, value string) error {
 	name, isHeader := strings.CutPrefix(value, "header:")
 	switch {
 	case isHeader && !isToken(name):
 		return errors.New("give the name of a header, as header:X-Real-IP")
 	case value == "":
-		return errors.New("give socket, an address or header:NAME")
-	case value == "proxy_protocol:v1":
-		return errors.New("the PROXY protocol is not spoken by this version: let the proxy send a header and give header:NAME")
+		return errors.New("give socket, an address, header:NAME or proxy_protocol:v1")
 	}
 	c.RemoteAddress = value
 	return nil

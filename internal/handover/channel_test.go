@@ -85,7 +85,7 @@ func TestConnectionsArriveWithTheirOwnSockets(t *testing.T) {
 		clients[i] = client
 		giving.Go(func() {
 			input := strings.Repeat(fmt.Sprint(i)+" ", i*10)
-			if err := one.Give(server.Transfer{Conn: accepted, Input: []byte(input), Requests: int64(i)}); err != nil {
+			if err := one.Give(server.Transfer{Conn: accepted, Input: []byte(input), Requests: int64(i), Remote: []byte(input[:min(len(input), 9)])}); err != nil {
 				t.Error(err)
 			}
 			accepted.Close()
@@ -100,8 +100,8 @@ func TestConnectionsArriveWithTheirOwnSockets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := strings.Repeat(fmt.Sprint(got.Requests)+" ", int(got.Requests)*10); string(got.Input) != want {
-			t.Errorf("connection %d came with %d bytes", got.Requests, len(got.Input))
+		if want := strings.Repeat(fmt.Sprint(got.Requests)+" ", int(got.Requests)*10); string(got.Input) != want || string(got.Remote) != want[:min(len(want), 9)] {
+			t.Errorf("connection %d came with %d bytes, from %q", got.Requests, len(got.Input), got.Remote)
 		}
 		fmt.Fprintf(got.Conn, "you are %d", got.Requests)
 		got.Conn.Close()

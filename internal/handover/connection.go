@@ -19,8 +19,9 @@ func (c *Channel) Give(t server.Transfer) error {
 	if !ok {
 		return errors.New("a connection without a descriptor cannot be passed on")
 	}
-	text := append(binary.BigEndian.AppendUint64(nil, uint64(t.Requests)), t.Input...)
-	return c.SendSocket(Connection, text, socket)
+	text := binary.BigEndian.AppendUint64(nil, uint64(t.Requests))
+	text = append(append(text, byte(len(t.Remote))), t.Remote...) // an address, 45 bytes at most
+	return c.SendSocket(Connection, append(text, t.Input...), socket)
 }
 
 // Transfer is the connection that a message brought.
@@ -30,14 +31,15 @@ func (m Message) Transfer() (server.Transfer, error) {
 	}
 	f := os.NewFile(uintptr(m.FD), "client")
 	defer f.Close()
-	if len(m.Text) < 8 {
+	if len(m.Text) < 9 || len(m.Text) < 9+int(m.Text[8]) {
 		return server.Transfer{}, fmt.Errorf("a connection came with %d bytes, which is too few", len(m.Text))
 	}
+	remote, input := m.Text[9:9+int(m.Text[8])], m.Text[9+int(m.Text[8]):]
 	conn, err := net.FileConn(f)
 	if err != nil {
 		return server.Transfer{}, err
 	}
-	return server.Transfer{Conn: conn, Requests: int64(binary.BigEndian.Uint64(m.Text)), Input: m.Text[8:]}, nil
+	return server.Transfer{Conn: conn, Requests: int64(binary.BigEndian.Uint64(m.Text)), Remote: remote, Input: input}, nil
 }
 
 // Announce sends a listener that was opened here, and leaves its socket file to the other front.

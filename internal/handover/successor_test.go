@@ -163,7 +163,7 @@ func TestADeputyTakesConnectionsAndEndsWithItsParentsInterest(t *testing.T) {
 	if _, err := client.Write(nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.SendSocket(Connection, []byte("\x00\x00\x00\x00\x00\x00\x00\x07input"), accepted.(syscall.Conn)); err != nil {
+	if err := s.SendSocket(Connection, []byte("\x00\x00\x00\x00\x00\x00\x00\x07\x00input"), accepted.(syscall.Conn)); err != nil {
 		t.Fatal(err)
 	}
 	accepted.Close()

@@ -29,6 +29,7 @@ type conn struct {
 	nc     net.Conn
 	raw    syscall.RawConn
 	remote []byte // REMOTE_ADDR
+	named  bool   // remote is what a proxy said, or it said nothing
 
 	// For the sweeper.
 	wait     atomic.Uint64 // what is waited for, a wait
@@ -189,7 +190,7 @@ func (c *conn) readHead() bool {
 			if c.phase() != header {
 				c.enter(header)
 			}
-			done, err := w.head.Parse(w.in, &c.srv.config().Limits)
+			done, err := c.parse()
 			if err != nil {
 				var refused *http1.Error
 				errors.As(err, &refused)
@@ -209,6 +210,25 @@ func (c *conn) readHead() bool {
 			return false
 		}
 	}
+}
+
+// parse looks at what has been read; done says that it is a whole request head.
+func (c *conn) parse() (done bool, err error) {
+	cfg, w := c.srv.config(), c.work
+	if cfg.ProxyProtocol && !c.named {
+		client, n, done, err := http1.ParseProxy(w.in)
+		if err != nil || !done {
+			return false, err
+		}
+		if client.IsValid() {
+			c.remote = client.AppendTo(nil)
+		}
+		c.named = true
+		if w.in = append(w.in[:0], w.in[n:]...); len(w.in) == 0 {
+			return false, nil
+		}
+	}
+	return w.head.Parse(w.in, &cfg.Limits)
 }
 
 // leastRead is the room that a read has at least, in bytes. A head that nearly fills the buffer would make for a system call

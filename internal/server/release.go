@@ -16,6 +16,7 @@ type Transfer struct {
 	Conn     net.Conn // still the giver's, who closes it when it has been taken
 	Input    []byte   // what was read from it and not used: a part of the next request, or several
 	Requests int64    // how many it has carried
+	Remote   []byte   // the client's address, when a proxy has said it; empty: the socket's own
 }
 
 // release is what a server does with its connections while it gives them away.
@@ -76,6 +77,9 @@ func (s *Server) Adopt(t Transfer) error {
 		return err
 	}
 	c.requests.Store(t.Requests)
+	if len(t.Remote) > 0 {
+		c.remote, c.named = t.Remote, true
+	}
 	if len(t.Input) > 0 {
 		c.work = works.Get().(*work)
 		c.work.in = append(c.work.in[:0], t.Input...)
@@ -154,6 +158,9 @@ func (c *conn) depart() bool {
 		return false
 	}
 	t := Transfer{Conn: c.nc, Requests: c.requests.Load()}
+	if c.named {
+		t.Remote = c.remote
+	}
 	c.mu.Lock()
 	if c.work != nil {
 		t.Input = c.work.in

@@ -65,7 +65,7 @@ func (m *moving) take(t Transfer) error {
 	if err != nil {
 		return err
 	}
-	return m.to.Adopt(Transfer{Conn: conn, Input: t.Input, Requests: t.Requests})
+	return m.to.Adopt(Transfer{Conn: conn, Input: t.Input, Requests: t.Requests, Remote: t.Remote})
 }
 
 // release gives everything to the successor, which accepts from then on.

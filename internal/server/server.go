@@ -46,6 +46,7 @@ type Config struct {
 	HideUnderscores  bool          // headers with underscores in their names do not reach the app
 	LocalAddr        string        // REMOTE_ADDR of clients on a unix socket
 	RemoteAddr       string        // REMOTE_ADDR of all clients; empty: their own
+	ProxyProtocol    bool          // connections may begin with a PROXY line, version 1, which names the client
 	RemoteHeader     string        // header whose first address is REMOTE_ADDR, where a request has it; empty: none
 	Scheme           string        // rack.url_scheme of all requests, http or https; empty: what the connection is
 

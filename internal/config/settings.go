@@ -128,7 +128,7 @@ var Settings = []Setting{
 	{"queue-timeout", "", "SEC", "30", Requests, "time in the queue, then 503", duration(func(c *Config) *time.Duration { return &c.QueueTimeout })},
 	{"early-hints", "", "", "", Requests, "let the app send 103 Early Hints", on(func(c *Config) *bool { return &c.EarlyHints })},
 	{"request-id", "", "", "", Requests, "give each request an X-Request-Id", on(func(c *Config) *bool { return &c.RequestID })},
-	{"remote-address", "", "WHAT", "socket", Requests, "an address, header:NAME or proxy_protocol:v1", access{setRemoteAddress, func(c *Config) string { return c.RemoteAddress }}},
+	{"remote-address", "", "WHAT", "socket", Requests, "header:NAME or proxy_protocol:v1", access{setRemoteAddress, func(c *Config) string { return c.RemoteAddress }}},
 	{"url-scheme", "", "SCHEME", "", Requests, "http or https, whatever it is", choiceOrNone(func(c *Config) *string { return &c.URLScheme }, "http", "https")},
 	{"http-methods", "", "LIST", "registered", Requests, "others 501; any", access{setMethods, getMethods}},
 	{"no-underscore-headers", "", "", "", Requests, "keep headers with _ from the app", off(func(c *Config) *bool { return &c.UnderscoreHeaders })},

@@ -16,7 +16,9 @@ serval/internal/server: dispatch http1 logs wire
 serval/internal/handover: listener server
 serval/internal/dispatch: metrics logs wire worker
 serval/internal/worker: wire
-serval/internal/config:
+serval/internal/config: envfile
+serval/internal/envfile:
+serval/internal/atomicfile:
 serval/internal/control: listener
 serval/internal/metrics:
 serval/internal/listener:
@@ -31,7 +33,8 @@ serval/internal/sequence:
 serval/internal/plan: sequence
 serval/internal/procfile: finding plan
 serval/internal/manifest: finding plan sequence
-serval/internal/analysis: finding manifest plan procfile sequence
+serval/internal/analysis: atomicfile finding manifest plan procfile sequence
+serval/internal/installation: analysis atomicfile envfile plan procfile
 serval/ruby:
 serval/internal/generation: config worker
 `

@@ -73,6 +73,7 @@ type analyst struct {
 	gems     gems
 	server   server
 	program  program // the web server's
+	config   config  // the web server's
 }
 
 // Analyze looks at the files of an app.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"serval/internal/atomicfile"
 	"serval/internal/plan"
 )
 
@@ -77,29 +78,13 @@ func (m Memory) Store(dir string) error {
 	m.Version = memoryVersion
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err == nil {
-		err = replaceFile(dir, memoryFile, append(text, '\n'))
+		err = os.MkdirAll(dir, 0o755)
+	}
+	if err == nil {
+		err = atomicfile.Write(filepath.Join(dir, memoryFile), append(text, '\n'), 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot remember the analysis: %w", err)
 	}
 	return nil
-}
-
-// replaceFile writes a file beside its place and moves it there.
-func replaceFile(dir, name string, text []byte) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	file, err := os.CreateTemp(dir, "."+name+"-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name()) // it is gone by then if all went well
-	if _, err = file.Write(text); err == nil {
-		err = errors.Join(file.Chmod(0o644), file.Sync())
-	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	return os.Rename(file.Name(), filepath.Join(dir, name))
 }

@@ -163,7 +163,9 @@ func (a *analyst) process(e procfile.Entry) (plan.Process, Process) {
 	from := Process{Line: a.procfile.Place(e), RestartFrom: "default of " + whose, SequenceFrom: "default of " + whose}
 	p := plan.Process{Name: e.Name, Web: web, Count: 1, Command: e.Command, Environment: a.environment(), RestartSignal: plan.Signal(restart), StopSequence: stop, RestartOnDeploy: true}
 	if web {
-		p.Name = "web"
+		p.Name, p.Server = "web", a.server.name
+		a.config = a.webConfig(e)
+		p.Socket, p.PIDFile = a.webSocket(e), a.webPid(e)
 	}
 	if says := a.settings(e); says != nil {
 		a.adopt(&p, &from, says)

@@ -19,9 +19,10 @@ var (
 	prunes        = regexp.MustCompile(`^prune_bundler\b(?:\s|\(|$)\s*(false)?`)
 	workersLine   = regexp.MustCompile(`^workers\b[\s(]*([^)\s]+)`)
 	redirects     = regexp.MustCompile(`^stdout_redirect\b`)
-	socketLine    = regexp.MustCompile(`^(?:bind|listen)\b.*(?:["']/|unix:|CUSTOM_WEB_SOCKET_FILE|#\{)`)
-	thinSocket    = regexp.MustCompile(`^:?socket:`)
-	pidLine       = regexp.MustCompile(`^(?:pidfile|pid|:?pid:)(?:\s|\(|$)`)
+	socketLine    = regexp.MustCompile(`^(?:bind|listen)\b.*(?:["']/|unix:|CUSTOM_WEB_SOCKET_FILE|#\{).*`)
+	thinSocket    = regexp.MustCompile(`^:?socket:.*`)
+	pidLine       = regexp.MustCompile(`^(?:pidfile|pid|:?pid:)(?:\s|\(|$).*`)
+	literalPath   = regexp.MustCompile(`[\s"'(:](?:unix:(?://)?)?(/[^\s"'?#/][^\s"'?#]*)["']?`) // in a line of a configuration
 	oldMaster     = regexp.MustCompile(`\.oldbin`)
 	beforeFork    = regexp.MustCompile(`^before_fork\b`)
 	socketOfAnApp = regexp.MustCompile(`^(?:unix:|/|\$\{?CUSTOM_WEB_SOCKET_FILE)`)
@@ -32,14 +33,13 @@ type webCheck struct {
 	*analyst
 	entry   procfile.Entry
 	process *plan.Process
-	config  config
 	restart finding.Place // where its restart signal is said, or its command where it is a default
 	stop    finding.Place // the same of its stop sequence
 }
 
 // checkWeb looks at the web server: whether it can be started, found and restarted as it is meant to be.
 func (a *analyst) checkWeb(e procfile.Entry) {
-	w := webCheck{analyst: a, entry: e, process: a.result.Plan.Process(procfile.Web), config: a.webConfig(e)}
+	w := webCheck{analyst: a, entry: e, process: a.result.Plan.Process(procfile.Web)}
 	w.restart, w.stop = a.procfile.Place(e), a.procfile.Place(e)
 	if says := a.settings(e); says != nil {
 		if says.Says("restart_signal") {
@@ -113,12 +113,7 @@ func (w webCheck) checkConfig() {
 
 // checkSocket warns when the web server listens where nginx does not look.
 func (w webCheck) checkSocket() {
-	for _, value := range w.program.flags(w.server.sockets...) {
-		if socketOfAnApp.MatchString(value.Text) {
-			return
-		}
-	}
-	if w.config.has(socketLine) || w.config.has(thinSocket) || strings.Contains(w.entry.Command, "CUSTOM_WEB_SOCKET_FILE") || w.server.sockets == nil && strings.Contains(w.entry.Command, ".sock") {
+	if w.process.Socket != "" {
 		return
 	}
 	remedy := "listen on " + webSocket
@@ -132,9 +127,48 @@ func (w webCheck) checkSocket() {
 	w.warn(w.word(w.entry, w.program.column), remedy, "%s listens on no unix socket, and nginx looks for %s", w.server.name, webSocket)
 }
 
+// webSocket is the unix socket that the web server's command names. Where the command leaves it to a file or to a variable,
+// it is the one that all of them are told.
+func (a *analyst) webSocket(e procfile.Entry) string {
+	for _, value := range a.program.flags(a.server.sockets...) {
+		if socketOfAnApp.MatchString(value.Text) {
+			return value.Text
+		}
+	}
+	for _, pattern := range []*regexp.Regexp{socketLine, thinSocket} {
+		if _, line := a.config.find(pattern); line != nil {
+			if path := literalPath.FindStringSubmatch(line[0]); path != nil {
+				return path[1]
+			}
+			return "$CUSTOM_WEB_SOCKET_FILE"
+		}
+	}
+	if strings.Contains(e.Command, "CUSTOM_WEB_SOCKET_FILE") || a.server.sockets == nil && strings.Contains(e.Command, ".sock") {
+		return "$CUSTOM_WEB_SOCKET_FILE"
+	}
+	return ""
+}
+
+// webPid is the pid file that the web server's command names, in the same way.
+func (a *analyst) webPid(e procfile.Entry) string {
+	if value, found := a.program.flag(a.server.pids...); found {
+		return value.Text
+	}
+	if _, line := a.config.find(pidLine); line != nil {
+		if path := literalPath.FindStringSubmatch(line[0]); path != nil {
+			return path[1]
+		}
+		return "$CUSTOM_WEB_PID_FILE"
+	}
+	if strings.Contains(e.Command, "CUSTOM_WEB_PID_FILE") || strings.Contains(e.Command, ".pid") {
+		return "$CUSTOM_WEB_PID_FILE"
+	}
+	return ""
+}
+
 // checkPid warns when nobody can tell the web server's process.
 func (w webCheck) checkPid() {
-	if _, flag := w.program.flag(w.server.pids...); flag || w.config.has(pidLine) || strings.Contains(w.entry.Command, "CUSTOM_WEB_PID_FILE") || strings.Contains(w.entry.Command, ".pid") {
+	if w.process.PIDFile != "" {
 		return
 	}
 	switch {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"serval/internal/envfile"
 )
 
 // Arg is one flag of the command line, in the order they were given.
@@ -116,7 +118,7 @@ func (l *loader) readEnvFiles(flags []wish) error {
 	if err := c.settleDirectory(env); err != nil {
 		return err
 	}
-	found, err := ReadEnvFiles(c.absEnvFiles())
+	found, err := envfile.Read(c.absEnvFiles())
 	l.fromFile = found
 	return err
 }
@@ -308,7 +310,7 @@ func (c *Config) absEnvFiles() []string {
 
 // ReadEnvironment reads the environment files and fills WorkerEnv. Each generation begins with it.
 func (c *Config) ReadEnvironment() error {
-	found, err := ReadEnvFiles(c.EnvFiles)
+	found, err := envfile.Read(c.EnvFiles)
 	if err != nil {
 		return err
 	}

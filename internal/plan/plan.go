@@ -34,6 +34,10 @@ type Process struct {
 	DependsOn       []string          `json:"depends_on,omitempty"`   // names of processes that are started before
 	Health          *Health           `json:"health_check,omitempty"`
 
+	Server  string `json:"-"` // of the web server: Puma, Serval, …
+	Socket  string `json:"-"` // of the web server: its unix socket as the command has it, unix:// and $VAR included; empty: none
+	PIDFile string `json:"-"` // of the web server: the same
+
 	place int // in the Procfile, for UniqueInt
 }
 

@@ -1,4 +1,5 @@
-package config
+// Package envfile reads files of environment variables, by systemd's rules.
+package envfile
 
 import (
 	"errors"
@@ -8,11 +9,11 @@ import (
 	"strings"
 )
 
-// ReadEnvFiles reads files of NAME=value lines, as systemd's EnvironmentFile= (systemd.exec(5)): blank lines and those that
+// Read reads files of NAME=value lines, as systemd's EnvironmentFile= (systemd.exec(5)): blank lines and those that
 // begin with # or ; are skipped, a value may be in single or double quotes, and a backslash takes the next character as it
 // is, or the line's end away; inside single quotes it is a character like any other. A path that begins with "-" may be
 // missing. Later files win. The result has the form of os.Environ; errors name file and line.
-func ReadEnvFiles(paths []string) ([]string, error) {
+func Read(paths []string) ([]string, error) {
 	var env []string
 	for _, path := range paths {
 		path, optional := strings.CutPrefix(path, "-")
@@ -21,9 +22,9 @@ func ReadEnvFiles(paths []string) ([]string, error) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("cannot read the environment file %s: %s", path, reason(err))
+			return nil, fmt.Errorf("cannot read the environment file %s: %w", path, errors.Unwrap(err))
 		}
-		more, err := parseEnvFile(path, string(text))
+		more, err := parse(path, string(text))
 		if err != nil {
 			return nil, err
 		}
@@ -32,7 +33,7 @@ func ReadEnvFiles(paths []string) ([]string, error) {
 	return env, nil
 }
 
-func parseEnvFile(path, text string) (env []string, err error) {
+func parse(path, text string) (env []string, err error) {
 	line := 1
 	for text != "" {
 		start := line
@@ -48,7 +49,7 @@ func parseEnvFile(path, text string) (env []string, err error) {
 		if !ok || !isVariableName(name) {
 			return nil, fmt.Errorf("%s:%d: write NAME=value, and not %q", path, start, trimmed)
 		}
-		value, size, err := envValue(text[strings.IndexByte(text, '=')+1:])
+		value, size, err := readValue(text[strings.IndexByte(text, '=')+1:])
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: %s: %w", path, start, name, err)
 		}
@@ -60,8 +61,8 @@ func parseEnvFile(path, text string) (env []string, err error) {
 	return env, nil
 }
 
-// envValue reads a value and the end of its line, and says how many bytes that were.
-func envValue(text string) (value string, size int, err error) {
+// readValue reads a value and the end of its line, and says how many bytes that were.
+func readValue(text string) (value string, size int, err error) {
 	var b strings.Builder
 	quote := byte(0)
 	keep := 0 // bytes of b that trailing blanks are not cut from

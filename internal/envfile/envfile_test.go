@@ -1,4 +1,4 @@
-package config
+package envfile
 
 import (
 	"os"
@@ -37,7 +37,7 @@ func TestEnvironmentFilesAreReadAsSystemdReadsThem(t *testing.T) {
 		"  A = 1\n":                        {"A=1"},
 		"A=''\nB=x":                        {"A=", "B=x"},
 	} {
-		have, err := ReadEnvFiles([]string{envFile(t, text)})
+		have, err := Read([]string{envFile(t, text)})
 		if err != nil || !slices.Equal(have, want) {
 			t.Errorf("%q: have %q, %v, want %q", text, have, err, want)
 		}
@@ -54,7 +54,7 @@ func TestMistakesInEnvironmentFilesNameFileAndLine(t *testing.T) {
 		"A=\x00":                 ":1: A: a NUL byte cannot be part of it",
 	} {
 		path := envFile(t, text)
-		_, err := ReadEnvFiles([]string{path})
+		_, err := Read([]string{path})
 		if err == nil || err.Error() != path+want {
 			t.Errorf("%q: have %v, want %s", text, err, want)
 		}
@@ -63,10 +63,10 @@ func TestMistakesInEnvironmentFilesNameFileAndLine(t *testing.T) {
 
 func TestAnEnvironmentFileMayBeMissingAfterADash(t *testing.T) {
 	gone := filepath.Join(t.TempDir(), "gone")
-	if env, err := ReadEnvFiles([]string{"-" + gone}); err != nil || env != nil {
+	if env, err := Read([]string{"-" + gone}); err != nil || env != nil {
 		t.Errorf("have %q, %v", env, err)
 	}
-	_, err := ReadEnvFiles([]string{gone})
+	_, err := Read([]string{gone})
 	if err == nil || !strings.Contains(err.Error(), "cannot read the environment file "+gone+": no such file or directory") {
 		t.Errorf("have %v", err)
 	}

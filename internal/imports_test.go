@@ -37,6 +37,7 @@ serval/internal/analysis: atomicfile finding manifest plan procfile sequence
 serval/internal/installation: analysis atomicfile envfile plan procfile
 serval/ruby:
 serval/internal/generation: config worker
+serval/internal/backend: installation plan
 `
 
 func TestDependenciesPointOneWay(t *testing.T) {

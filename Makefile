@@ -4,7 +4,7 @@ GO ?= go
 
 # Serval means something else by the URG signal than the Go runtime, which sends it to itself to preempt goroutines, unless
 # asyncpreemptoff=1 is set. Goroutines are then preempted at function calls only, and Serval has no long loop without one.
-LDFLAGS := -s -w -X runtime.godebugDefault=asyncpreemptoff=1 -X serval/internal/cli.ownsURG=yes
+LDFLAGS := -s -w -X runtime.godebugDefault=asyncpreemptoff=1 -X serval/internal/front.ownsURG=yes
 
 # CGO is off so that the binary is static: it runs on any Linux of its architecture. The front never loads Ruby.
 bin/serval: FORCE

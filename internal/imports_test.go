@@ -11,7 +11,8 @@ import (
 // mayImport is docs/explanation/architecture.md as a table: what of ours each package may import.
 const mayImport = `
 serval/cmd/serval: cli
-serval/internal/cli: analysis finding config control dispatch generation handover http1 listener logs metrics ruby server systemd worker
+serval/internal/cli: analysis config control finding front listener pidfile ruby systemd worker
+serval/internal/front: config control dispatch generation handover http1 listener logs metrics pidfile server systemd worker
 serval/internal/server: dispatch http1 logs wire
 serval/internal/handover: listener server
 serval/internal/dispatch: metrics logs wire worker
@@ -19,7 +20,8 @@ serval/internal/worker: wire
 serval/internal/config: envfile
 serval/internal/envfile:
 serval/internal/atomicfile:
-serval/internal/control: listener
+serval/internal/control: atomicfile listener
+serval/internal/pidfile: atomicfile
 serval/internal/metrics:
 serval/internal/listener:
 serval/internal/logs:

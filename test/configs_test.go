@@ -232,7 +232,7 @@ var derived = map[string]bool{"tag": true, "rackup": true, "preload": true}
 func same(name, have, want string) bool {
 	switch name {
 	case "remote-address":
-		return strings.ToUpper(strings.ReplaceAll(have, "-", "_")) == strings.ToUpper(want)
+		return strings.EqualFold(strings.ReplaceAll(have, "-", "_"), want)
 	case "bind":
 		return have == want || strings.ReplaceAll(have, "[::]", "0.0.0.0") == want // Puma 8's address for a port
 	}

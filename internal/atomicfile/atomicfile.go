@@ -3,12 +3,14 @@ package atomicfile
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
 
 // Write puts a text into a file, which is made with the permissions mode, or replaced. It is written beside its place and
-// moved there; its directory has to be there. The error is that of the file system.
+// moved there; its directory has to be there. A link in the way is replaced,
+// not followed. The error is that of the file system; see Cause.
 func Write(path string, text []byte, mode os.FileMode) error {
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
@@ -22,4 +24,18 @@ func Write(path string, text []byte, mode os.FileMode) error {
 		return err
 	}
 	return os.Rename(file.Name(), path)
+}
+
+// Cause is a file error without the path, which may be that of a temporary file that nobody has heard of: for a sentence that
+// names the path itself.
+func Cause(err error) error {
+	var one *fs.PathError
+	var two *os.LinkError
+	switch {
+	case errors.As(err, &one):
+		return one.Err
+	case errors.As(err, &two):
+		return two.Err
+	}
+	return err
 }

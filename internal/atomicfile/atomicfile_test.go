@@ -1,9 +1,11 @@
 package atomicfile
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -35,5 +37,35 @@ func TestAFileThatCannotBeReplacedLeavesNothingBehind(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("%v, %v", entries, err)
+	}
+}
+
+func TestALinkInTheWayIsNotFollowed(t *testing.T) {
+	dir := t.TempDir()
+	target, path := filepath.Join(dir, "precious"), filepath.Join(dir, "pid")
+	if err := os.WriteFile(target, []byte("precious"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, path); err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(path, []byte("1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(target); err != nil || string(text) != "precious" {
+		t.Errorf("the target became %q, %v", text, err)
+	}
+	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
+		t.Errorf("the file is %v: %v", info.Mode(), err)
+	}
+}
+
+func TestTheCauseOfAFileErrorNamesNoPath(t *testing.T) {
+	err := Write(filepath.Join(t.TempDir(), "gone", "pid"), nil, 0o600)
+	if Cause(err) != syscall.ENOENT {
+		t.Errorf("the cause of %v is %v", err, Cause(err))
+	}
+	if other := errors.New("other"); Cause(other) != other {
+		t.Errorf("the cause of another error is %v", Cause(other))
 	}
 }

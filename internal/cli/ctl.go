@@ -17,6 +17,7 @@ import (
 
 	"serval/internal/config"
 	"serval/internal/control"
+	"serval/internal/pidfile"
 )
 
 // ctl is one call of serval ctl, or of pumactl: what is to be done, and with which server.
@@ -159,11 +160,11 @@ func (c *ctl) parse(args []string) error {
 	}
 	switch words := flags.Args(); {
 	case len(words) == 0 && c.asPumactl:
-		return errors.New("Available commands: " + strings.Join(commandNames(), ", "))
+		return pumactlError("Available commands: " + strings.Join(commandNames(), ", "))
 	case len(words) == 0:
 		return usagef("a command is missing. See serval ctl --help")
 	case ctlCommand(words[0]) < 0 && c.asPumactl:
-		return errors.New("Invalid command: " + words[0])
+		return pumactlError("Invalid command: " + words[0])
 	case ctlCommand(words[0]) < 0:
 		return usagef("%q is no command: %s. See serval ctl --help", words[0], strings.Join(commandNames(), ", "))
 	case len(words) > 1 && !c.asPumactl:
@@ -211,6 +212,11 @@ func (c *ctl) startArgs() (args []string) {
 	}
 	return args
 }
+
+// pumactlError is an error in the words of Puma's pumactl, which scripts may look for.
+type pumactlError string
+
+func (e pumactlError) Error() string { return string(e) }
 
 // errStartInstead asks for a start: there is nothing to restart (pumactl).
 var errStartInstead = errors.New("start instead")
@@ -266,22 +272,18 @@ func (c *ctl) findServer() error {
 			c.url, c.token = s.ControlURL, s.Token
 		}
 	case c.pidfile != "":
-		text, err := os.ReadFile(c.pidfile)
+		pid, err := pidfile.Read(c.pidfile)
 		if err != nil {
-			return fmt.Errorf("cannot read the pidfile %s: %w; is the server running?", c.pidfile, cause(err))
+			return err
 		}
-		n, err := strconv.Atoi(strings.TrimSpace(string(text)))
-		if err != nil || n < 1 {
-			return fmt.Errorf("the pidfile %s holds no process id", c.pidfile)
-		}
-		c.pid = n
+		c.pid = pid
 	}
 	if c.token == control.NoToken {
 		c.token = ""
 	}
 	if c.pid == 0 && c.url == "" {
 		if c.asPumactl {
-			return errors.New("Neither pid nor control url available")
+			return pumactlError("Neither pid nor control url available")
 		}
 		return errors.New("no server is named: say --pid, --pidfile, --state or --control-url, or set one of these in the configuration file")
 	}
@@ -340,7 +342,7 @@ func (c *ctl) client(ctx context.Context) (*control.Client, error) {
 // signal does what can be done with a process id alone.
 func (c *ctl) signal(ctx context.Context) error {
 	if c.pid == 0 {
-		return errors.New("Neither pid nor control url available")
+		return pumactlError("Neither pid nor control url available")
 	}
 	sig := ctlCommands[ctlCommand(c.command)].signal
 	if c.command == "status" {
@@ -363,7 +365,7 @@ func (c *ctl) signal(ctx context.Context) error {
 	case err != nil && c.command == "restart":
 		return errStartInstead
 	case err != nil:
-		return fmt.Errorf("No pid '%d' found", c.pid)
+		return pumactlError(fmt.Sprintf("No pid '%d' found", c.pid))
 	}
 	ends := c.command == "stop" || c.command == "halt"
 	if ends && handle > 0 && !c.asPumactl && !c.noWait {
@@ -378,7 +380,7 @@ func (c *ctl) signal(ctx context.Context) error {
 func (c *ctl) alive() error {
 	if err := syscall.Kill(c.pid, 0); errors.Is(err, syscall.ESRCH) {
 		if c.asPumactl {
-			return errors.New("Puma is not running")
+			return pumactlError("Puma is not running")
 		}
 		return fmt.Errorf("no process has the id %d: the server is not running", c.pid)
 	}

@@ -14,7 +14,9 @@ import (
 
 	"serval/internal/config"
 	"serval/internal/control"
+	"serval/internal/front"
 	"serval/internal/listener"
+	"serval/internal/pidfile"
 	"serval/internal/systemd"
 )
 
@@ -63,36 +65,36 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	if len(args) > 0 && args[0] == "ctl" {
 		return runCtl(ctx, args[1:], streams, false)
 	}
-	way, err := inherit()
-	if err != nil {
-		fmt.Fprintf(errs, "serval: %v\n", err)
-		return exitError
-	}
-	run := func(ctx context.Context, cfg config.Config, reload reloader, streams Streams) error {
-		return start(ctx, cfg, reload, streams, way)
-	}
-	err = newRoot(streams, args, run).ExecuteContext(ctx)
-	for way.again(err, errs) {
-		err = newRoot(streams, args, run).ExecuteContext(ctx)
-	}
-	way.finish(err)
-	var next *replacement
-	if errors.As(err, &next) {
-		err = next.run()
+	way, err := front.Inherit(Version)
+	if err == nil {
+		err = way.Run(errs, func() error { return newRoot(streams, args, serve(way)).ExecuteContext(ctx) })
 	}
 	if err == nil {
 		return exitOK
 	}
-	var ended endedBy
+	var ended front.EndedBy
 	if errors.As(err, &ended) {
-		ended.raise()
-		return 128 + int(ended.signal)
+		ended.Raise()
+		return 128 + int(ended.Signal)
 	}
 	fmt.Fprintf(errs, "serval: %v\n", err)
 	if isUsage(err) {
 		return exitUsage
 	}
 	return exitError
+}
+
+// serve runs a server with the configuration that newRoot's command has loaded.
+func serve(way *front.Succession) func(context.Context, config.Config, reloader, Streams) error {
+	return func(ctx context.Context, cfg config.Config, reload reloader, streams Streams) error {
+		runtime, err := code()
+		if err != nil {
+			return err
+		}
+		return front.Serve(ctx, front.Setup{
+			Config: cfg, Reload: reload, Code: runtime, Version: Version, Out: streams.Out, Err: streams.Err, Succession: way,
+		})
+	}
 }
 
 // reloader loads the configuration again: the same flags and environment, and files as they are then.
@@ -154,7 +156,7 @@ func load(given []config.Arg, files []string) (config.Config, error) {
 	if err := cfg.Validate(); err != nil {
 		return config.Config{}, err
 	}
-	return cfg, checkPidfile(cfg.Pidfile)
+	return cfg, pidfile.Check(cfg.Pidfile)
 }
 
 func loadUnchecked(given []config.Arg, files []string) (config.Config, error) {

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
+
+	"serval/internal/atomicfile"
 )
 
 // State is what a state file says: where a running server is and how to reach its control server. The file is YAML, in the
@@ -38,25 +39,10 @@ func WriteState(path string, s State, mode fs.FileMode) error {
 		}
 	}
 	fmt.Fprintf(&b, "running_from: \"%s\"\n", s.RunningFrom)
-	if err := replace(path, b.String(), mode); err != nil {
-		return fmt.Errorf("cannot write the state file %s: %w; choose another with --state", path, bare(err))
+	if err := atomicfile.Write(path, []byte(b.String()), mode); err != nil {
+		return fmt.Errorf("cannot write the state file %s: %w; choose another with --state", path, atomicfile.Cause(err))
 	}
 	return nil
-}
-
-func replace(path, text string, mode fs.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".") // 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Chmod(mode), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
 }
 
 // ReadState reads a state file of Serval's or Puma's.
@@ -66,7 +52,7 @@ func ReadState(path string) (State, error) {
 		return State{}, fmt.Errorf("State file not found: %s", path) // pumactl's words
 	}
 	if err != nil {
-		return State{}, fmt.Errorf("cannot read the state file %s: %w", path, bare(err))
+		return State{}, fmt.Errorf("cannot read the state file %s: %w", path, atomicfile.Cause(err))
 	}
 	defer f.Close()
 	var s State
@@ -86,7 +72,7 @@ func ReadState(path string) (State, error) {
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return State{}, fmt.Errorf("cannot read the state file %s: %w", path, bare(err))
+		return State{}, fmt.Errorf("cannot read the state file %s: %w", path, atomicfile.Cause(err))
 	}
 	if s.PID == 0 && s.ControlURL == "" {
 		return State{}, fmt.Errorf("%s is no state file: it names neither a pid nor a control_url", path)
@@ -99,17 +85,4 @@ func RemoveState(path string, pid int) {
 	if s, err := ReadState(path); err == nil && s.PID == pid {
 		os.Remove(path)
 	}
-}
-
-// bare is a file error without the path, which the sentence around it names.
-func bare(err error) error {
-	var one *fs.PathError
-	var two *os.LinkError
-	switch {
-	case errors.As(err, &one):
-		return one.Err
-	case errors.As(err, &two):
-		return two.Err
-	}
-	return err
 }

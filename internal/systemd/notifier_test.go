@@ -212,7 +212,7 @@ func TestAStuckFrontGivesNoSignOfLife(t *testing.T) {
 	m := newManager(t, "")
 	n, _ := start(t, "NOTIFY_SOCKET="+m.path, "WATCHDOG_USEC=100000")
 	var stuck sync.Mutex
-	n.Watch(func() { stuck.Lock(); stuck.Unlock() }, nil)
+	n.Watch(func() { stuck.Lock(); defer stuck.Unlock() }, nil)
 	n.Ready()
 	m.until("WATCHDOG=1")
 	stuck.Lock()

@@ -45,7 +45,7 @@ var binary struct {
 }
 
 // linked is what the Makefile tells the linker about the URG signal.
-const linked = "-X runtime.godebugDefault=asyncpreemptoff=1 -X serval/internal/cli.ownsURG=yes"
+const linked = "-X runtime.godebugDefault=asyncpreemptoff=1 -X serval/internal/front.ownsURG=yes"
 
 // Binary returns the path of serval, built once per test run, with the race detector where the tests run under it.
 func Binary(t testing.TB) string {
@@ -55,7 +55,7 @@ func Binary(t testing.TB) string {
 	}
 	binary.once.Do(func() {
 		binary.path = filepath.Join(binary.dir, "serval")
-		build := exec.Command(goTool(), "build", "-buildvcs=false", "-o", binary.path, "-ldflags", linked)
+		build := exec.Command("go", "build", "-buildvcs=false", "-o", binary.path, "-ldflags", linked)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if Race {
 			build.Args = append(build.Args, "-race")
@@ -72,18 +72,10 @@ func Binary(t testing.TB) string {
 	return binary.path
 }
 
-// goTool is the go command that runs this test.
-func goTool() string {
-	if path := filepath.Join(runtime.GOROOT(), "bin", "go"); isFile(path) {
-		return path
-	}
-	return "go"
-}
-
 // Root returns the top directory of the repository.
 func Root(t testing.TB) string {
 	t.Helper()
-	out, err := exec.Command(goTool(), "env", "GOMOD").Output()
+	out, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package cli
+package front
 
 import (
 	"cmp"
@@ -21,7 +21,7 @@ func (o *operator) pulse() {
 
 // status is the server on one line, for systemctl status. It stays the same while nothing changes.
 func (o *operator) status() string {
-	line := statusOf(o.pool.Stats())
+	line := statusOf(o.version, o.pool.Stats())
 	if failure := o.failure.Load(); failure != nil {
 		line += "; " + *failure
 	}
@@ -30,7 +30,7 @@ func (o *operator) status() string {
 
 // statusOf is a pool in the words of Puma's systemd status: threads that are there, those that are free, and requests
 // that wait.
-func statusOf(s dispatch.Stats) string {
+func statusOf(version string, s dispatch.Stats) string {
 	slices.SortFunc(s.Workers, func(a, b dispatch.WorkerStats) int { return cmp.Or(a.Index-b.Index, a.PID-b.PID) })
 	var workers []string
 	for _, w := range s.Workers {
@@ -41,7 +41,7 @@ func statusOf(s dispatch.Stats) string {
 		workers = append(workers, "{ "+line+" }")
 	}
 	return fmt.Sprintf("Serval %s: cluster: %d/%d, worker_status: [%s], %d backlog, phase: %d",
-		Version, s.Ready, s.Wanted, strings.Join(workers, ", "), s.Queued, s.Phase)
+		version, s.Ready, s.Wanted, strings.Join(workers, ", "), s.Queued, s.Phase)
 }
 
 // firstLines are the first lines of a text, in one.

@@ -1,10 +1,9 @@
-package cli
+package pidfile
 
 import (
 	"bufio"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,7 +12,7 @@ import (
 )
 
 // The test binary runs itself again to be another running serval.
-const childVar = "CLI_TEST_CHILD"
+const childVar = "PIDFILE_TEST_CHILD"
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(childVar); path != "" {
@@ -24,14 +23,14 @@ func TestMain(m *testing.M) {
 
 // beChild holds a pidfile until its standard input ends.
 func beChild(path string) int {
-	file, err := writePidfile(path)
+	file, err := Write(path)
 	if err != nil {
 		fmt.Println(err)
 		return 1
 	}
 	fmt.Println("written")
 	io.Copy(io.Discard, os.Stdin)
-	file.remove()
+	file.Remove()
 	return 0
 }
 
@@ -79,7 +78,7 @@ func write(t *testing.T, path, text string) {
 func TestThePidfileHoldsTheProcessIDUntilTheEnd(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "serval.pid")
-	file, err := writePidfile(path)
+	file, err := Write(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +89,7 @@ func TestThePidfileHoldsTheProcessIDUntilTheEnd(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o644 {
 		t.Errorf("have %v, %v", info.Mode(), err)
 	}
-	file.remove()
+	file.Remove()
 	if left, _ := os.ReadDir(dir); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
 	}
@@ -100,12 +99,11 @@ func TestALivingServalKeepsItsPidfile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pid")
 	pid, end, _ := another(t, path)
 	want := fmt.Sprintf("already running, PID %d by %s: stop it or choose another --pidfile", pid, path)
-	if _, err := writePidfile(path); err == nil || err.Error() != want {
+	if _, err := Write(path); err == nil || err.Error() != want {
 		t.Errorf("have %v\nwant %s", err, want)
 	}
-	appDir(t)
-	if status, out, errs := serval("--pidfile", path); status != 1 || out != "" || errs != "serval: "+want+"\n" {
-		t.Errorf("a second start: have %d, %q, %q", status, out, errs)
+	if err := Check(path); err == nil || err.Error() != want {
+		t.Errorf("have %v\nwant %s", err, want)
 	}
 	end()
 	if _, err := os.Stat(path); err == nil {
@@ -132,50 +130,46 @@ func TestAPidfileThatNamesNoLivingServalIsReplaced(t *testing.T) {
 	write(t, garbage, "12x")
 	write(t, negative, "-1\n")
 	for _, path := range []string{killed, stranger, own, empty, garbage, negative} {
-		if _, err := writePidfile(path); err != nil || readPid(path) != os.Getpid() {
-			t.Errorf("%s: have %d, %v", path, readPid(path), err)
+		if _, err := Write(path); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		if pid, err := Read(path); err != nil || pid != os.Getpid() {
+			t.Errorf("%s: have %d, %v", path, pid, err)
 		}
 	}
 }
 
 func TestOnlyOurOwnPidfileIsRemoved(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pid")
-	file, err := writePidfile(path)
+	file, err := Write(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	write(t, path, "1\n")
-	file.remove()
-	if readPid(path) != 1 {
+	file.Remove()
+	if pid, _ := Read(path); pid != 1 {
 		t.Error("the pidfile of another process was removed")
-	}
-}
-
-func TestALinkInTheWayIsNotFollowed(t *testing.T) {
-	dir := t.TempDir()
-	target := filepath.Join(dir, "precious")
-	write(t, target, "precious")
-	path := filepath.Join(dir, "pid")
-	for _, link := range []string{path, filepath.Join(dir, fmt.Sprintf(".pid.%d", os.Getpid()))} {
-		if err := os.Symlink(target, link); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := writePidfile(path); err != nil {
-		t.Fatal(err)
-	}
-	if text, err := os.ReadFile(target); err != nil || string(text) != "precious" {
-		t.Errorf("the target became %q, %v", text, err)
-	}
-	if info, err := os.Lstat(path); err != nil || info.Mode().Type() == fs.ModeSymlink {
-		t.Errorf("the pidfile is still a link: %v", err)
 	}
 }
 
 func TestAPidfileThatCannotBeWrittenIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "gone", "pid")
 	want := "cannot write the pidfile " + path + ": no such file or directory; choose another with --pidfile"
-	if _, err := writePidfile(path); err == nil || err.Error() != want {
+	if _, err := Write(path); err == nil || err.Error() != want {
 		t.Errorf("have %v\nwant %s", err, want)
+	}
+}
+
+func TestAFileThatHoldsNoProcessIDIsNamed(t *testing.T) {
+	dir := t.TempDir()
+	garbage, gone := filepath.Join(dir, "garbage"), filepath.Join(dir, "gone")
+	write(t, garbage, "12x")
+	for path, want := range map[string]string{
+		garbage: "the pidfile " + garbage + " holds no process id",
+		gone:    "cannot read the pidfile " + gone + ": no such file or directory; is the server running?",
+	} {
+		if _, err := Read(path); err == nil || err.Error() != want {
+			t.Errorf("have %v\nwant %s", err, want)
+		}
 	}
 }

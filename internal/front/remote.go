@@ -1,4 +1,4 @@
-package cli
+package front
 
 import (
 	"cmp"
@@ -96,7 +96,7 @@ func (r *remote) Stats() control.Stats {
 	s := control.Stats{
 		PID: os.Getpid(), Started: r.started, Cluster: g.Config.Cluster(), Phase: pool.Phase, Wanted: pool.Wanted,
 		Requests: pool.Finished, Queued: pool.Queued, Clients: r.server.Connections(),
-		Versions: control.Versions{Serval: Version},
+		Versions: control.Versions{Serval: r.version},
 	}
 	if mold := g.Mold(); mold != nil {
 		s.MoldPID = mold.PID()

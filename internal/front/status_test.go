@@ -1,4 +1,4 @@
-package cli
+package front
 
 import (
 	"testing"
@@ -7,12 +7,12 @@ import (
 )
 
 func TestTheStatusHasWorkersThreadsAndBacklogInOrder(t *testing.T) {
-	have := statusOf(dispatch.Stats{Ready: 2, Wanted: 2, Queued: 3, Phase: 1, Workers: []dispatch.WorkerStats{
+	have := statusOf("1.2", dispatch.Stats{Ready: 2, Wanted: 2, Queued: 3, Phase: 1, Workers: []dispatch.WorkerStats{
 		{Index: 1, PID: 12, State: "serving", Threads: 5},
 		{Index: 0, PID: 13, State: "serving", Threads: 5, Held: 1},
 		{Index: 0, PID: 11, State: "draining", Threads: 5, Held: 5},
 	}})
-	want := "Serval " + Version + ": cluster: 2/2, worker_status: [{ 0: 5/5 threads, 0 available, draining }, " +
+	want := "Serval 1.2: cluster: 2/2, worker_status: [{ 0: 5/5 threads, 0 available, draining }, " +
 		"{ 0: 5/5 threads, 4 available }, { 1: 5/5 threads, 5 available }], 3 backlog, phase: 1"
 	if have != want {
 		t.Errorf("have %s\nwant %s", have, want)

@@ -1,10 +1,7 @@
-package cli
+package front
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -18,7 +15,6 @@ import (
 	"serval/internal/logs"
 	"serval/internal/server"
 	"serval/internal/systemd"
-	"serval/internal/worker"
 )
 
 // operator carries out what a running server is asked for, by signals and by the control server: restarts, more or fewer
@@ -30,7 +26,8 @@ type operator struct {
 
 	systemd   *systemd.Notifier
 	asked     *signals
-	reload    reloader
+	version   string
+	reload    func() (config.Config, error)
 	configure func(config.Config) // gives a server's settings to it
 
 	changing  sync.Mutex           // held while something changes: one thing at a time
@@ -39,16 +36,18 @@ type operator struct {
 	failure   atomic.Pointer[string] // of the last restart, for the status
 	running   sync.WaitGroup
 
-	succession *succession
+	succession *Succession
 	deputy     atomic.Pointer[handover.Successor] // while a new program takes over; nil else
 	replaced   chan struct{}                      // closed when another front serves in place of this one
 	next       *replacement                       // then: what becomes of this process; nil: it ends
 }
 
-func newOperator(first *generation.Generation, pool *dispatch.Pool, srv *server.Server, log *logs.Log, asked *signals, reload reloader, notifier *systemd.Notifier, way *succession) *operator {
-	o := &operator{pool: pool, server: srv, log: log, asked: asked, reload: reload, systemd: notifier,
-		succession: way, replaced: make(chan struct{})}
-	o.current.Store(first)
+func newOperator(f *front) *operator {
+	o := &operator{
+		pool: f.pool, server: f.server, log: f.lines.Log, systemd: f.notifier, asked: f.asked,
+		version: f.Version, reload: f.Reload, configure: f.configure, succession: f.Succession, replaced: make(chan struct{}),
+	}
+	o.current.Store(f.generation)
 	return o
 }
 
@@ -65,18 +64,6 @@ func (o *operator) listen(opened []*listener.Listener) {
 		o.log.Event("Listening on %s", l.URL, logs.Named("listening", "url", l.URL))
 		o.server.Serve(l)
 	}
-}
-
-func rebind(open []*listener.Listener, cfg config.Config) (serving, opened, surplus []*listener.Listener, err error) {
-	binds, err := listener.ParseAll(cfg.Directory, cfg.Binds)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	activated := func(l *listener.Listener) bool { return l.Activated != "" }
-	if cfg.ActivatedSockets == "only" && slices.ContainsFunc(open, activated) {
-		binds = nil
-	}
-	return listener.Rebind(open, binds)
 }
 
 // serveUntilAsked carries out wishes until the server is to stop, and returns the configuration that holds then.
@@ -160,93 +147,6 @@ func (o *operator) grant(sig syscall.Signal) {
 // config is the newest configuration.
 func (o *operator) config() config.Config { return o.current.Load().Config }
 
-// Phased replaces the workers one after the other: same configuration, new code and environment.
-func (o *operator) Phased(report func(dispatch.Progress)) error {
-	return o.restart("phased restart", report, func(report func(dispatch.Progress)) (*generation.Generation, error) {
-		next, err := o.current.Load().Next()
-		if err == nil {
-			err = next.Boot(o.asked.ended)
-		}
-		if err == nil {
-			err = o.pool.Phased(o.poolConfig(next), report)
-		}
-		return next, err
-	})
-}
-
-// Refork replaces the workers one after the other by ones that are forked from a warm worker: same code and environment,
-// and what its requests have loaded and cached is shared.
-func (o *operator) Refork(report func(dispatch.Progress)) error {
-	return o.restart("refork", report, func(report func(dispatch.Progress)) (*generation.Generation, error) {
-		now := o.current.Load()
-		if !now.Forked() {
-			return nil, errNotForked
-		}
-		warm := warmest(o.pool.Stats().Workers)
-		if warm == nil {
-			return nil, errors.New("no worker serves that a mold could be made of")
-		}
-		next, err := now.Refork(warm)
-		if err == nil {
-			err = o.pool.Phased(o.poolConfig(next), report)
-		}
-		if err == nil {
-			o.hook(next, "after_refork")
-		}
-		return next, err
-	})
-}
-
-var errNotForked = errors.New("workers are forked from one another only with preload_app! or fork_worker: set one of them, then restart")
-
-// warmest is the worker that has served most requests.
-func warmest(workers []dispatch.WorkerStats) *worker.Worker {
-	var best *dispatch.WorkerStats
-	for i := range workers {
-		if w := &workers[i]; w.State == "serving" && (best == nil || w.Requests > best.Requests) {
-			best = w
-		}
-	}
-	if best == nil {
-		return nil
-	}
-	return best.Worker
-}
-
-// Hot replaces all workers at once, when the new ones are ready, and takes over a changed configuration.
-func (o *operator) Hot(report func(dispatch.Progress)) error {
-	defer o.systemd.Restarting("hot restart under way")() // before anything that takes time: systemctl reload waits for what it has heard of
-	if o.succession.program.Changed() {
-		return o.handOver()
-	}
-	return o.restart("hot restart", report, func(report func(dispatch.Progress)) (next *generation.Generation, err error) {
-		cfg, err := o.reload()
-		if err != nil {
-			return nil, err
-		}
-		if next, err = o.current.Load().With(cfg); err != nil {
-			return nil, err
-		}
-		serving, opened, surplus, err := rebind(o.listeners, cfg)
-		if err != nil {
-			return next, err
-		}
-		if err = next.Boot(o.asked.ended); err == nil {
-			o.hook(o.current.Load(), "before_restart")
-			err = o.pool.Hot(o.poolConfig(next), report)
-		}
-		if err != nil {
-			listener.CloseAll(opened)
-			return next, err
-		}
-		o.configure(cfg)
-		o.listen(opened)
-		o.listeners = serving
-		o.leave(surplus)
-		return next, nil
-	})
-}
-
 // leave stops listening where no bind wants it any more.
 func (o *operator) leave(surplus []*listener.Listener) {
 	for _, l := range surplus {
@@ -280,42 +180,6 @@ func (o *operator) Format(line []byte) bool {
 		return mold.Log(line)
 	}
 	return o.pool.Format(line)
-}
-
-// restart changes over to the generation that change makes, and says in the log how it went.
-func (o *operator) restart(what string, report func(dispatch.Progress), change func(func(dispatch.Progress)) (*generation.Generation, error)) error {
-	defer o.systemd.Restarting(what + " under way")()
-	o.changing.Lock()
-	defer o.changing.Unlock()
-	if report == nil {
-		report = func(dispatch.Progress) {}
-	}
-	number := o.current.Load().Number + 1
-	o.log.Line("- Starting %s, phase: %d", what, number, logs.Named("restart_started", "generation", number))
-	began := time.Now()
-	next, err := change(report)
-	if err != nil {
-		if next != nil {
-			next.Retire()
-		}
-		return o.failed(what, bootError(err))
-	}
-	o.failure.Store(nil)
-	before := o.current.Swap(next)
-	o.running.Go(before.Retire)
-	o.hook(next, "after_booted")
-	o.log.Line("- Finished %s in %.2fs, phase: %d", what, time.Since(began).Seconds(), number, logs.Named("restart_finished", "generation", number, "duration_ms", time.Since(began)))
-	return nil
-}
-
-// failed says in the log and the status why a restart failed.
-func (o *operator) failed(what string, err error) error {
-	if !errors.Is(err, dispatch.ErrStopping) {
-		number := o.current.Load().Number
-		o.log.Error("the %s failed, phase %d goes on serving: %v", what, number, err, logs.Named("restart_failed", "generation", number))
-		o.failure.Store(new(firstLines(fmt.Sprintf("the %s failed: %v", what, err), 2)))
-	}
-	return err
 }
 
 // Scale adds a worker or takes one away.

@@ -1,4 +1,4 @@
-package cli
+package front
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -133,7 +132,7 @@ func (s *signals) outcome() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cause == syscall.SIGTERM && !s.quiet {
-		return endedBy{syscall.SIGTERM}
+		return EndedBy{syscall.SIGTERM}
 	}
 	return nil
 }
@@ -143,17 +142,4 @@ func (s *signals) configure(quietTerm bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.quiet = quietTerm
-}
-
-// endedBy is the outcome of a program that a signal ended, after it had put everything in order.
-type endedBy struct{ signal syscall.Signal }
-
-func (e endedBy) Error() string { return "ended by " + e.signal.String() }
-
-// raise ends this process by the signal. It returns, after a moment, if that does not work.
-func (e endedBy) raise() {
-	signal.Reset(e.signal)
-	if syscall.Kill(os.Getpid(), e.signal) == nil {
-		time.Sleep(time.Second) // the signal may reach another thread first, and its end takes this one along
-	}
 }

@@ -1,6 +1,7 @@
-package cli
+package front
 
 import (
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -17,10 +18,10 @@ type logging struct {
 	out, err *logs.Stream
 }
 
-func newLogging(cfg config.Config, streams Streams) *logging {
+func newLogging(cfg config.Config, out, err io.Writer) *logging {
 	l := &logging{}
-	l.err = logs.NewStream(streams.Err, nil, logs.Plain)
-	l.out = logs.NewStream(streams.Out, l.err, logs.Plain)
+	l.err = logs.NewStream(err, nil, logs.Plain)
+	l.out = logs.NewStream(out, l.err, logs.Plain)
 	l.Log = logs.New(l.out, l.err, cfg.Cluster() && !cfg.LogFormatter) // as Puma: whoever formats puts the process id where he likes
 	l.access = logs.NewAccessLog(l.out)
 	l.configure(cfg)

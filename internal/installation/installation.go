@@ -28,6 +28,9 @@ type Installation struct {
 	Counts      map[string]int `json:"counts,omitempty"` // by serval scale; they win over the manifest's
 	Files       []string       `json:"files"`            // that install wrote, absolute
 	When        time.Time      `json:"installed"`
+
+	// Digests tell by path what install wrote (SHA-256, in hexadecimal digits), so that later edits are noticed.
+	Digests map[string]string `json:"digests,omitempty"`
 }
 
 // The backends by their names.

@@ -1,0 +1,48 @@
+package installation
+
+import (
+	"context"
+	"os"
+
+	"serval/internal/plan"
+)
+
+// Target is a backend as serval install knows it: what it takes on disk for an app to be run by it, now and after the next
+// boot. Starting and stopping is for package backend.
+type Target interface {
+	// Check refuses a host or a user that it cannot be installed on or by. Nothing has been written yet.
+	Check() error
+
+	// Files are what is to be on disk, symlinks and directories included, each after the directories it is in. Services are
+	// those of i.Services.
+	Files(i Installation, p plan.Plan, services []Service) ([]File, error)
+
+	// Owned are paths that belong to an installation besides those that it knows of, such as what was enabled since.
+	Owned(i Installation) []string
+
+	// Apply has the backend take notice of what is on disk. It starts and stops nothing. It is called again when a failed
+	// install has put back what was there.
+	Apply(ctx context.Context) error
+}
+
+// File is what install puts on disk.
+type File struct {
+	Path string      // absolute
+	Kind FileKind    // Text where nothing is said
+	Text string      // of a file; where a symlink points
+	Mode os.FileMode // permissions of a file or directory
+
+	// Whose a directory or log is to be; -1 or 0: that of whoever installs.
+	UID, GID int
+}
+
+// FileKind is what a File is.
+type FileKind int
+
+// The kinds.
+const (
+	Text      FileKind = iota
+	Link               // a symlink
+	Directory          // made when it is not there, and never changed or taken away
+	Empty              // a file that others write to, such as a log: the same
+)

@@ -129,7 +129,7 @@ func onLog(call *ast.CallExpr) bool {
 	case *ast.Ident:
 		return on.Name == "log" || on.Name == "lines"
 	case *ast.SelectorExpr:
-		return strings.EqualFold(on.Sel.Name, "log")
+		return strings.EqualFold(on.Sel.Name, "log") || on.Sel.Name == "lines"
 	}
 	return false
 }

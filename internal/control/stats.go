@@ -165,13 +165,22 @@ func workerReports(op Operator, s *Stats) []WorkerReport {
 		reports = append(reports, WorkerReport{
 			StartedAt: iso8601(w.Started), PID: w.PID, Index: w.Index, Phase: w.Phase, Booted: true,
 			LastCheckIn: iso8601(w.LastCheckIn), State: w.State, Generation: w.Phase, Restarts: w.Restarts, PSS: op.Memory(w.PID),
-			LastStatus: Load{
-				Backlog: share, BacklogMax: share, Running: w.Threads, MaxThreads: w.Threads,
-				PoolCapacity: w.Threads - w.Held, BusyThreads: w.Held + share, Requests: w.Requests,
-			},
+			LastStatus: LoadOf(w).with(share),
 		})
 	}
 	return reports
+}
+
+// LoadOf is what Puma says of a worker's threads.
+func LoadOf(w Worker) Load {
+	return Load{Running: w.Threads, MaxThreads: w.Threads, PoolCapacity: w.Threads - w.Held, BusyThreads: w.Held, Requests: w.Requests}
+}
+
+// with is the load with so many requests that wait.
+func (l Load) with(backlog int) Load {
+	l.Backlog, l.BacklogMax = backlog, backlog
+	l.BusyThreads += backlog
+	return l
 }
 
 func percentiles(p Percentiles) QueuePercentiles {

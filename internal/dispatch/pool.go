@@ -33,8 +33,8 @@ type Config struct {
 	// Launch starts a worker process that reports to h.
 	Launch func(index int, h worker.Handler) (*worker.Worker, error)
 
-	// Ended is told of a worker whose process is gone. It must not block. May be nil.
-	Ended func(*worker.Worker)
+	// Ended is told of a worker whose process is gone, with the last that was known of it. It must not block. May be nil.
+	Ended func(WorkerStats)
 
 	// Plugins hears what plugins ask for that run in a worker, in single mode. Nil: they are not heard.
 	Plugins worker.MoldHandler
@@ -336,13 +336,18 @@ func (p *Pool) Stats() Stats {
 	for _, m := range p.members {
 		s.Held += m.held
 		s.PIDs = append(s.PIDs, m.worker.PID())
-		s.Workers = append(s.Workers, WorkerStats{
-			Index: m.seat.index, PID: m.worker.PID(), Phase: m.cfg.Phase, Started: m.worker.Started, State: m.state.String(),
-			Threads: len(m.slots), Held: m.held, Requests: m.requests, Restarts: m.before, Worker: m.worker,
-		})
+		s.Workers = append(s.Workers, m.stats())
 		if m.state == serving {
 			s.Ready++
 		}
 	}
 	return s
+}
+
+// stats is a look at one worker. The pool's lock is held.
+func (m *member) stats() WorkerStats {
+	return WorkerStats{
+		Index: m.seat.index, PID: m.worker.PID(), Phase: m.cfg.Phase, Started: m.worker.Started, State: m.state.String(),
+		Threads: len(m.slots), Held: m.held, Requests: m.requests, Restarts: m.before, Worker: m.worker,
+	}
 }

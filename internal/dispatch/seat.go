@@ -350,10 +350,10 @@ func (s *seat) check() {
 // safe, or fail; the others are cut.
 func (p *Pool) bury(m *member) {
 	defer close(m.buried)
-	if m.cfg.Ended != nil {
-		defer m.cfg.Ended(m.worker)
-	}
 	p.mu.Lock()
+	if m.cfg.Ended != nil {
+		defer m.cfg.Ended(m.stats())
+	}
 	m.state = gone
 	for i, other := range p.members {
 		if other == m {

@@ -2,6 +2,7 @@ package front
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"os"
 	"slices"
@@ -107,12 +108,26 @@ func (r *remote) Stats() control.Stats {
 	for _, w := range pool.Workers {
 		s.Versions.Ruby, s.Versions.Engine = w.Worker.Fact("ruby"), w.Worker.Fact("engine")
 		s.Versions.Patchlevel, _ = strconv.Atoi(w.Worker.Fact("patchlevel")) //nolint:errcheck // 0 then
-		s.Workers = append(s.Workers, control.Worker{
-			Index: w.Index, PID: w.PID, Phase: w.Phase, Started: w.Started, LastCheckIn: w.Worker.LastCheckIn(), State: w.State,
-			Threads: w.Threads, Held: w.Held, Requests: w.Requests, Restarts: w.Restarts,
-		})
+		s.Workers = append(s.Workers, controlled(w))
 	}
 	return s
+}
+
+// controlled is a worker as the control server sees it.
+func controlled(w dispatch.WorkerStats) control.Worker {
+	return control.Worker{
+		Index: w.Index, PID: w.PID, Phase: w.Phase, Started: w.Started, LastCheckIn: w.Worker.LastCheckIn(), State: w.State,
+		Threads: w.Threads, Held: w.Held, Requests: w.Requests, Restarts: w.Restarts,
+	}
+}
+
+// lastStatus are Puma's numbers of a worker that has ended.
+func lastStatus(w dispatch.WorkerStats) string {
+	text, err := json.Marshal(control.LoadOf(controlled(w)))
+	if err != nil {
+		return "{}"
+	}
+	return string(text)
 }
 
 func (r *remote) Waits() (waits control.Waits, queuedMax int) {

@@ -30,7 +30,7 @@ func poolConfig(g *generation.Generation, log *logs.Log, asked *signals) dispatc
 		CullOldest:     cfg.CullOldest,
 		Log:            log,
 		Launch:         g.Launch,
-		Ended:          g.WorkerEnded,
+		Ended:          func(w dispatch.WorkerStats) { g.WorkerEnded(w.Worker, lastStatus(w)) },
 		Plugins:        g.Plugins(),
 		Warm:           func() { asked.wish(syscall.SIGURG) },
 		WarmRequests:   max(cfg.ForkWorker, 0),

@@ -129,14 +129,15 @@ func (g *Generation) Mold() *worker.Mold {
 	return nil
 }
 
-// WorkerEnded tells the mold that a worker's process is gone. It returns at once.
-func (g *Generation) WorkerEnded(w *worker.Worker) {
+// WorkerEnded tells the mold that a worker's process is gone, and what was last known of it: Puma's numbers, as JSON. It
+// returns at once.
+func (g *Generation) WorkerEnded(w *worker.Worker, lastStatus string) {
 	if g.Mold() == nil {
 		return
 	}
 	g.hooks.Go(func() {
 		g.Hook("after_worker_shutdown", strconv.Itoa(w.Index), strconv.Itoa(w.PID()), strconv.Itoa(g.Number), //nolint:errcheck // a mold that dies is noticed by the next fork
-			strconv.Itoa(int(w.Exit().Status)), strconv.FormatInt(w.Started.Unix(), 10), "{}")
+			strconv.Itoa(int(w.Exit().Status)), strconv.FormatInt(w.Started.Unix(), 10), lastStatus)
 	})
 }
 

@@ -32,6 +32,11 @@ module Serval
       @configuration ? @configuration.hooks.any?(name) : false
     end
 
+    # What the files have set, by the names of Puma's DSL.
+    def options
+      @configuration ? @configuration.options : {}
+    end
+
     # The Rack app of the configuration, nil when it is in a rackup file.
     def app
       @configuration&.app

@@ -3,6 +3,7 @@
 require_relative "failure"
 require_relative "log"
 require_relative "blocks"
+require_relative "as_puma"
 
 module Serval
   # From a fresh process to a loaded app. What goes wrong on the way is told to the front on the control socket.
@@ -18,25 +19,31 @@ module Serval
     def run(settings)
       prepare(settings)
       blocks = reporting(settings) { set_up(settings) }
-      return serve(settings, blocks, nil) if settings.cluster?
-
       # Puma's single mode: the only process is the master as well.
-      require "socket"
-      require_relative "launcher"
-      launcher = Launcher.new(UNIXSocket.for_fd(CONTROL))
-      blocks.start_plugins(launcher)
+      launcher = answer_as_puma(settings, blocks)
+      blocks.start_plugins(launcher) unless settings.cluster?
       serve(settings, blocks, nil, launcher)
     end
 
-    # The life of a worker whose bundle and configuration are there. app: nil when it is not loaded yet. launcher: that of a
-    # worker in single mode.
+    # The life of a worker whose bundle and configuration are there. app: nil when it is not loaded yet. launcher: what blocks
+    # and plugins got as Puma's; nil when there were none in this process.
     def serve(settings, blocks, app, launcher = nil)
+      preloaded = !app.nil?
       # Puma's single mode has no workers, and so runs none of their blocks.
       blocks.run(:before_worker_boot, settings.index) if settings.cluster?
       app ||= reporting(settings) { load_app(settings, blocks) }.tap { warm_up }
       enable_yjit if settings.yjit?
       require_relative "runtime"
-      Runtime.new(settings, app, blocks, launcher).run
+      Runtime.new(settings, app, blocks, answer_as_puma(settings, blocks, launcher, preloaded)).run
+    end
+
+    # Lets Puma, if it is there, answer for this process, and returns what blocks and plugins get as its launcher.
+    def answer_as_puma(settings, blocks, launcher = nil, preloaded = false)
+      require "socket"
+      require_relative "launcher"
+      launcher ||= Launcher.new(UNIXSocket.for_fd(CONTROL))
+      AsPuma.answer(launcher, AsPuma.options(settings, blocks, preloaded))
+      launcher
     end
 
     # Once the app is loaded, as Rails does it: what runs but once while it loads need not be compiled. Ruby 3.3 is the

@@ -77,9 +77,13 @@ module Serval
       @options.fetch(name.to_sym, default)
     end
 
-    # Lets plugins begin. launcher: what they know as Puma's, and what Puma.stats asks where the app has the gem.
+    # All that the files have set, by the names of the DSL.
+    def options
+      @options.dup
+    end
+
+    # Lets plugins begin. launcher: what they know as Puma's.
     def start_plugins(launcher)
-      ::Puma.stats_object = launcher if defined?(::Puma) && ::Puma.respond_to?(:stats_object=)
       @plugins.start(launcher)
     end
 

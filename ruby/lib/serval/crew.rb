@@ -54,6 +54,7 @@ module Serval
 
     # The life of a member.
     def work(member)
+      AsPuma.enter(self)
       @blocks.run(:before_thread_start, nil)
       while (exchange = next_exchange(member))
         wake_another if @eager.positive?

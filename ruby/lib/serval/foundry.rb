@@ -5,6 +5,7 @@ require_relative "failure"
 require_relative "log"
 require_relative "offspring"
 require_relative "report"
+require_relative "as_puma"
 require_relative "launcher"
 require_relative "worker_handle"
 
@@ -36,8 +37,10 @@ module Serval
 
     # The first mold of a run. The order is Puma's.
     def open
+      answer_as_puma
       @blocks.start_plugins(@launcher)
       @app = Boot.reporting(@settings) { load_app } if @settings.preload?
+      answer_as_puma
       @blocks.run(:before_fork, nil)
       Boot.warm_up || GC.start
       work
@@ -45,6 +48,7 @@ module Serval
 
     # A mold that was a worker until now. It takes the place of the one before, plugins included.
     def reopen
+      answer_as_puma
       @blocks.start_plugins(@launcher)
       @blocks.run(:before_refork, nil)
       Boot.warm_up || GC.start
@@ -52,6 +56,10 @@ module Serval
     end
 
     private
+
+    def answer_as_puma
+      AsPuma.answer(@launcher, AsPuma.options(@settings, @blocks, @settings.preload?))
+    end
 
     # Threads do not survive a fork: an app that starts some while it loads may miss them in its workers.
     def load_app

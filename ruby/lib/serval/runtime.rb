@@ -25,8 +25,8 @@ module Serval
   class Runtime
     attr_reader :app, :requests, :responder, :deliveries, :closings, :error_page, :out_of_band
 
-    # launcher: what blocks and plugins get as Puma's, in single mode.
-    def initialize(settings, app, blocks, launcher = nil)
+    # launcher: what blocks and plugins get as Puma's.
+    def initialize(settings, app, blocks, launcher)
       @launcher = launcher
       @settings = settings
       @loaded = app
@@ -85,7 +85,7 @@ module Serval
     end
 
     def take_stats(text)
-      @launcher&.take_stats(text)
+      @launcher.take_stats(text)
     end
 
     # Forks a mold, as soon as no request runs. socket: what it is to have as its control socket.

@@ -162,7 +162,7 @@ func (a *analyst) checkShell(e procfile.Entry, c procfile.Command) {
 		a.warn(a.word(e, len(strings.TrimSpace(e.Command))), "take the & out, processes stay in the foreground", "& sends %s into the background, where it would be taken for ended", last.name)
 		return
 	}
-	a.warn(a.word(e, last.column), "write exec before the last command, or put all into a script that ends with exec",
+	a.warn(a.word(e, last.column), "put all into a script that ends with exec",
 		"a shell stays in front of %s, and gets the signals that are meant for that", last.name)
 }
 

@@ -15,6 +15,7 @@ type Command struct {
 	Shell     bool       // it takes a shell to run: there is more than one program, a redirection, a pattern, …
 	Variables []Variable // that stand in it, in order
 	Bare      bool       // the shell stays in front of the program it starts, and gets the signals that are meant for that
+	Line      string     // what to give to a shell: the command, with exec before its last program where there is none and may be one
 
 	words []*syntax.Word // of a command that takes no shell
 }
@@ -55,7 +56,9 @@ func Split(command string) (Command, *SyntaxError) {
 	s := splitter{source: command}
 	syntax.Walk(file, s.visit)
 	s.command.Shell = !s.plain(file)
-	s.command.Bare = s.command.Shell && !endsInExec(file)
+	last := lastCall(file)
+	s.command.Line = takeOver(command, last)
+	s.command.Bare = s.command.Shell && s.command.Line == command && !isExec(last)
 	return s.command, nil
 }
 
@@ -202,28 +205,62 @@ func hasPattern(lit string) bool {
 
 // builtin reports whether only a shell can run a command.
 func builtin(name string) bool {
-	return slices.Contains([]string{"exec", "cd", ".", "eval", "export", "set", "unset", "ulimit", "umask", "trap", "wait", "exit"}, name)
+	return slices.Contains([]string{
+		"exec", "cd", ".", ":", "eval", "export", "readonly", "set", "unset", "shift", "ulimit", "umask", "trap", "wait", "exit", "return", "read", "local",
+		"command", "type", "hash", "alias", "unalias", "getopts", "jobs", "fg", "bg", "times",
+	}, name)
 }
 
-// endsInExec reports whether the last program takes the shell's place: "cd app && exec puma".
-func endsInExec(file *syntax.File) bool {
-	if len(file.Stmts) == 0 {
-		return false
+// lastCall is the program that a command ends with, where the shell has nothing left to do after it has started that:
+// "cd app && puma". nil: there is none.
+func lastCall(file *syntax.File) *syntax.CallExpr {
+	if len(file.Stmts) == 0 || cleansUp(file) {
+		return nil
 	}
 	stmt := file.Stmts[len(file.Stmts)-1]
-	for {
+	for !stmt.Background && !stmt.Negated {
 		switch cmd := stmt.Cmd.(type) {
 		case *syntax.BinaryCmd:
 			if cmd.Op != syntax.AndStmt && cmd.Op != syntax.OrStmt {
-				return false // in a pipe, each program has a process of its own
+				return nil // in a pipe, each program has a process of its own
 			}
 			stmt = cmd.Y
 		case *syntax.CallExpr:
-			return len(cmd.Args) > 0 && cmd.Args[0].Lit() == "exec" && !stmt.Background
+			if len(cmd.Args) == 0 {
+				return nil
+			}
+			return cmd
 		default:
-			return false
+			return nil
 		}
 	}
+	return nil
+}
+
+// cleansUp reports whether a command has a trap, which would be lost with the shell, or functions, which only the shell has.
+func cleansUp(file *syntax.File) (does bool) {
+	syntax.Walk(file, func(node syntax.Node) bool {
+		switch n := node.(type) {
+		case *syntax.FuncDecl:
+			does = true
+		case *syntax.CallExpr:
+			does = does || len(n.Args) > 0 && n.Args[0].Lit() == "trap"
+		}
+		return !does
+	})
+	return does
+}
+
+func isExec(call *syntax.CallExpr) bool { return call != nil && call.Args[0].Lit() == "exec" }
+
+// takeOver is a command with exec before its last program, so that this takes the shell's place. Variables that are set in
+// front of exec are in the program's environment.
+func takeOver(command string, last *syntax.CallExpr) string {
+	if last == nil || builtin(last.Args[0].Lit()) {
+		return command
+	}
+	at := last.Args[0].Pos().Offset()
+	return command[:at] + "exec " + command[at:]
 }
 
 func isName(text string) bool {

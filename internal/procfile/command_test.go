@@ -29,23 +29,23 @@ func TestWhatTakesAShellIsKnown(t *testing.T) {
 		"bundle exec puma":                "",
 		"puma -e $RACK_ENV '*' \\*":       "",
 		"echo ${A:-b} \"${C}\"":           "",
-		"cd app && bundle exec puma":      "shell, bare",
+		"cd app && bundle exec puma":      "shell",
 		"cd app && exec bundle exec puma": "shell",
 		"exec puma":                       "shell",
 		"true; exec puma":                 "shell",
 		"puma | tee log":                  "shell, bare",
 		"puma | exec tee log":             "shell, bare",
-		"puma >log":                       "shell, bare",
+		"puma >log":                       "shell",
 		"puma &":                          "shell, bare",
 		"exec puma &":                     "shell, bare",
-		"A=1 puma":                        "shell, bare",
-		"rake jobs/*":                     "shell, bare",
-		"echo $(date)":                    "shell, bare",
-		"echo `date`":                     "shell, bare",
-		"echo $((1+1))":                   "shell, bare",
-		"echo $1 $$":                      "shell, bare",
-		"ls ~":                            "shell, bare",
-		"rake {a,b}":                      "shell, bare",
+		"A=1 puma":                        "shell",
+		"rake jobs/*":                     "shell",
+		"echo $(date)":                    "shell",
+		"echo `date`":                     "shell",
+		"echo $((1+1))":                   "shell",
+		"echo $1 $$":                      "shell",
+		"ls ~":                            "shell",
+		"rake {a,b}":                      "shell",
 		"if true; then puma; fi":          "shell, bare",
 	} {
 		c, err := Split(command)
@@ -63,6 +63,40 @@ func TestWhatTakesAShellIsKnown(t *testing.T) {
 		if got != want {
 			t.Errorf("%s: %q, want %q", command, got, want)
 		}
+	}
+}
+
+func TestTheLastProgramTakesTheShellsPlace(t *testing.T) {
+	for command, want := range map[string]string{
+		"cd app && puma -b x":          "cd app && exec puma -b x",
+		"A=1 B=\"x y\" puma":           "A=1 B=\"x y\" exec puma",
+		"ulimit -n 9; puma > log 2>&1": "ulimit -n 9; exec puma > log 2>&1",
+		"test -f x || exit 1; puma":    "test -f x || exit 1; exec puma",
+		"false || puma":                "false || exec puma",
+		"cd app && exec puma":          "",
+		"cd app":                       "",
+		"puma; wait":                   "",
+		"puma | tee log":               "",
+		"puma &":                       "",
+		"! puma":                       "",
+		"trap 'rm x' EXIT; puma":       "",
+		"f() { puma; }; f":             "",
+		"(puma)":                       "",
+		"A=1":                          "",
+	} {
+		if want == "" {
+			want = command
+		}
+		if c, err := Split(command); err != nil || c.Line != want {
+			t.Errorf("%s: %q, %v, want %q", command, c.Line, err, want)
+		}
+	}
+	argv, _, err := Argv("A='x y' env", func(string) (string, bool) { return "", false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said, err := exec.Command(argv[0], argv[1:]...).Output(); err != nil || !strings.Contains(string(said), "A=x y\n") {
+		t.Errorf("the program has %q, %v", said, err)
 	}
 }
 

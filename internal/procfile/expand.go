@@ -32,7 +32,8 @@ func unknownPlaceholder(command string) (at int, what string) {
 
 // Argv is what to execute for a command. Where that takes no shell, the words are made as /bin/sh would: quotes go, values
 // take the place of $VAR and ${VAR:-default}, outside of quotes a value falls apart at blanks, and an empty one is no word.
-// Otherwise it is /bin/sh with the command, which then finds the values in its environment. missing are the variables that
+// Otherwise it is /bin/sh with the command's
+// Line, which then finds the values in its environment. missing are the variables that
 // have no value and no default.
 func Argv(command string, lookup func(name string) (value string, found bool)) (argv, missing []string, err error) {
 	parsed, syntaxErr := Split(command)
@@ -41,7 +42,7 @@ func Argv(command string, lookup func(name string) (value string, found bool)) (
 	}
 	missing = parsed.Missing(lookup)
 	if parsed.Shell {
-		return []string{"/bin/sh", "-c", command}, missing, nil
+		return []string{"/bin/sh", "-c", parsed.Line}, missing, nil
 	}
 	cfg := &expand.Config{Env: environ(lookup)}
 	argv, err = expand.Fields(cfg, parsed.words...)

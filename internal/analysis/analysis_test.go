@@ -160,6 +160,18 @@ func TestThePlanHasWhatBackendsNeed(t *testing.T) {
 	}
 }
 
+func TestAServerWithoutASocketHasAnAddress(t *testing.T) {
+	for command, want := range map[string]string{
+		"puma -b tcp://0.0.0.0:3000": "tcp://0.0.0.0:3000", "puma -p $PORT": "$PORT", "unicorn -l 127.0.0.1:8080": "127.0.0.1:8080", "rails server -p 3000": "3000", "serval --port=3000": "3000",
+		"puma": "4000", "puma -b unix:///tmp/web_server.sock -p 3000": "", "thin start": "",
+	} {
+		app := fstest.MapFS{"config.ru": {}, "Procfile": {Data: []byte("custom_web: " + command)}, "config/puma.rb": {Data: []byte("port 4000\n")}}
+		if got := Analyze(app, Options{App: "blog", Directory: "/srv/blog", Environment: "production"}).Plan.Process("web").Address; got != want {
+			t.Errorf("%s: %q in place of %q", command, got, want)
+		}
+	}
+}
+
 func FuzzAnalyze(f *testing.F) {
 	f.Add("custom_web: bundle exec puma -C config/puma.rb", "procfile_metadata:\n  web: {restart_signal: usr1}", "workers 2\npreload_app!", "GEM\n  specs:\n    puma (5.6.5)\n")
 	f.Add("custom_web: bundle exec unicorn -c config/puma.rb -D", "", "before_fork", "")

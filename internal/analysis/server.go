@@ -166,6 +166,9 @@ func (a *analyst) process(e procfile.Entry) (plan.Process, Process) {
 		p.Name, p.Server = "web", a.server.name
 		a.config = a.webConfig(e)
 		p.Socket, p.PIDFile = a.webSocket(e), a.webPid(e)
+		if p.Socket == "" {
+			p.Address = a.webAddress()
+		}
 	}
 	if says := a.settings(e); says != nil {
 		a.adopt(&p, &from, says)

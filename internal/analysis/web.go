@@ -20,6 +20,7 @@ var (
 	workersLine   = regexp.MustCompile(`^workers\b[\s(]*([^)\s]+)`)
 	redirects     = regexp.MustCompile(`^stdout_redirect\b`)
 	socketLine    = regexp.MustCompile(`^(?:bind|listen)\b.*(?:["']/|unix:|CUSTOM_WEB_SOCKET_FILE|#\{).*`)
+	portLine      = regexp.MustCompile(`^(?:port|listen|:?port:)[\s(]+(\d+)`)
 	thinSocket    = regexp.MustCompile(`^:?socket:.*`)
 	pidLine       = regexp.MustCompile(`^(?:pidfile|pid|:?pid:)(?:\s|\(|$).*`)
 	literalPath   = regexp.MustCompile(`[\s"'(:](?:unix:(?://)?)?(/[^\s"'?#/][^\s"'?#]*)["']?`) // in a line of a configuration
@@ -145,6 +146,18 @@ func (a *analyst) webSocket(e procfile.Entry) string {
 	}
 	if strings.Contains(e.Command, "CUSTOM_WEB_SOCKET_FILE") || a.server.sockets == nil && strings.Contains(e.Command, ".sock") {
 		return "$CUSTOM_WEB_SOCKET_FILE"
+	}
+	return ""
+}
+
+// webAddress is the address or the port that the web server's command or its configuration names.
+func (a *analyst) webAddress() string {
+	flags := append([]string{"-p", "--port"}, a.server.sockets...)
+	if value, found := a.program.flag(flags...); found {
+		return value.Text
+	}
+	if _, line := a.config.find(portLine); line != nil {
+		return line[1]
 	}
 	return ""
 }

@@ -45,8 +45,14 @@ func (a analyzed) write(name, text string) {
 
 func (a analyzed) run(args ...string) (status int, out, errs string) {
 	a.t.Helper()
+	return runs(a.t, append([]string{"analyze"}, args...)...)
+}
+
+// runs runs a command of serval.
+func runs(t *testing.T, args ...string) (status int, out, errs string) {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
-	status = Run(context.Background(), append([]string{"analyze"}, args...), strings.NewReader(""), &stdout, &stderr)
+	status = Run(context.Background(), args, strings.NewReader(""), &stdout, &stderr)
 	return status, stdout.String(), stderr.String()
 }
 

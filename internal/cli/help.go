@@ -33,6 +33,7 @@ Examples:
   serval --dir /srv/blog -b 'unix:///run/blog.sock?umask=0117'
   serval ctl --help                       operate a running server
   serval analyze --help                   see what is to run of an app
+  serval nginx --help                     print the nginx site for an app
 `
 
 // writeHelp writes the help text. It is made from the table of settings, so it cannot leave one out.

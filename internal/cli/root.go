@@ -129,6 +129,7 @@ func newRoot(streams Streams, args []string, run func(context.Context, config.Co
 	addFlags(root.Flags(), &given)
 	root.AddCommand(newAnalyze(streams))
 	root.AddCommand(newConfig(streams))
+	root.AddCommand(newNginx(streams))
 	return root
 }
 

@@ -27,6 +27,7 @@ type Service struct {
 	Log       string // where what it says goes
 	Socket    string // the web server's unix socket, empty if it has none
 	PIDFile   string // the web server's, empty if it has none
+	Address   string // the port or address of a web server without a socket, as its command has it
 }
 
 // Count is how many instances of a process there are to be.
@@ -95,7 +96,7 @@ func (i Installation) service(p plan.Plan, process plan.Process, number int, own
 	}
 	s.Argv[0] = program(s.Argv[0], i.Directory, env["PATH"])
 	if process.Web {
-		s.Socket, s.PIDFile = i.file(process.Socket, env), i.file(process.PIDFile, env)
+		s.Socket, s.PIDFile, s.Address = i.file(process.Socket, env), i.file(process.PIDFile, env), expanded(process.Address, env)
 	}
 	for _, name := range names(env) {
 		s.Env = append(s.Env, name+"="+env[name])
@@ -105,19 +106,24 @@ func (i Installation) service(p plan.Plan, process plan.Process, number int, own
 
 // file is the absolute path of a socket or pid file as the command has it: a path or a unix:// URI, with variables.
 func (i Installation) file(written string, env map[string]string) string {
-	path := os.Expand(written, func(name string) string {
-		name, otherwise, _ := strings.Cut(name, ":-")
-		if value := env[name]; value != "" {
-			return value
-		}
-		return otherwise
-	})
+	path := expanded(written, env)
 	path = strings.TrimPrefix(strings.TrimPrefix(path, "unix:"), "//")
 	path, _, _ = strings.Cut(path, "?") // Puma's options
 	if path == "" || filepath.IsAbs(path) {
 		return path
 	}
 	return filepath.Join(i.Directory, path)
+}
+
+// expanded has values in the place of $VAR and ${VAR:-default}.
+func expanded(written string, env map[string]string) string {
+	return os.Expand(written, func(name string) string {
+		name, otherwise, _ := strings.Cut(name, ":-")
+		if value := env[name]; value != "" {
+			return value
+		}
+		return otherwise
+	})
 }
 
 // program is a program's absolute path; as it is written where PATH does not lead to it.

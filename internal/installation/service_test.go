@@ -78,6 +78,15 @@ func TestTheEnvironmentIsWhole(t *testing.T) {
 	}
 }
 
+func TestAnAddressHasItsVariables(t *testing.T) {
+	var p plan.Plan
+	p.Add(plan.Process{Name: "web", Web: true, Command: "puma", Address: "tcp://0.0.0.0:${PORT:-3000}", Environment: map[string]string{"PORT": "8000"}})
+	all, err := Installation{}.Services(p)
+	if err != nil || all[0].Address != "tcp://0.0.0.0:8000" || all[0].Socket != "" {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
+
 func TestCountsOfScaleWin(t *testing.T) {
 	s := services(t, Installation{Counts: map[string]int{"worker": 0, "clock": 1, "web": 5}}, "")
 	if _, clock := s["clock.1"]; !clock || len(s) != 2 {

@@ -37,6 +37,7 @@ type Process struct {
 	Server  string `json:"-"` // of the web server: Puma, Serval, …
 	Socket  string `json:"-"` // of the web server: its unix socket as the command has it, unix:// and $VAR included; empty: none
 	PIDFile string `json:"-"` // of the web server: the same
+	Address string `json:"-"` // of the web server without a socket: the port or address of its command, as it is there; empty: none
 
 	place int // in the Procfile, for UniqueInt
 }

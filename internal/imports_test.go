@@ -34,7 +34,8 @@ serval/internal/finding:
 serval/internal/sequence:
 serval/internal/plan: sequence
 serval/internal/procfile: finding plan
-serval/internal/bluepill: finding installation plan sequence
+serval/internal/bluepill: atomicfile finding installation plan process sequence
+serval/internal/process:
 serval/internal/manifest: finding plan sequence
 serval/internal/analysis: atomicfile finding manifest plan procfile sequence
 serval/internal/installation: analysis atomicfile envfile plan procfile

@@ -3,6 +3,7 @@ package test
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 
 	"serval/internal/testkit"
@@ -169,4 +170,54 @@ func TestABrokenHijackLeavesPipelinedRequestsToTheApp(t *testing.T) {
 		t.Errorf("got %q, %q", first, second)
 	}
 	c.End()
+}
+
+// echoed is a connection of the app's own whose thread is in the background.
+func echoed(t *testing.T, s *testkit.Server) *testkit.Client {
+	t.Helper()
+	c := s.Dial()
+	c.Send(testkit.Request("GET", "/full", ""))
+	c.Head()
+	if line := c.Line(); line != "ready" {
+		t.Fatalf("got %q", line)
+	}
+	return c
+}
+
+func TestAnOldWorkerEndsWithoutWaitingForHijackedConnections(t *testing.T) {
+	t.Parallel()
+	s := testkit.Start(t, "hijack", "-w", "1")
+	c := echoed(t, s)
+	took(t, "the restart", func() { restarted(t, s, syscall.SIGUSR1, "Finished phased restart", 1) })
+	c.End()
+}
+
+func TestWithTimeForThemTheOldWorkerLivesOnUntilHijackedConnectionsAreClosed(t *testing.T) {
+	t.Parallel()
+	s := testkit.Start(t, "hijack", "-w", "1", "--hijack-timeout", "25")
+	old := s.Worker().PID
+	c := echoed(t, s)
+	s.Signal(syscall.SIGUSR1)
+	testkit.WaitFor(t, "another worker", func() bool { return s.Get("/").Status == 200 && len(s.Workers()) == 2 })
+	c.Send("still there?\n")
+	if line := c.Line(); line != "echo: still there?" {
+		t.Errorf("got %q", line)
+	}
+	c.Send("bye\n")
+	c.End()
+	s.AwaitLog("Finished phased restart")
+	if now := s.Worker().PID; now == old {
+		t.Error("the old worker serves on")
+	}
+}
+
+func TestTheTimeForHijackedConnectionsEnds(t *testing.T) {
+	t.Parallel()
+	s := testkit.Start(t, "hijack", "-w", "1", "--hijack-timeout", "0.3")
+	c := echoed(t, s)
+	restarted(t, s, syscall.SIGUSR1, "Finished phased restart", 1)
+	c.End()
+	if line := s.AwaitLog("retired:"); !strings.Contains(line, "it exited with status 0") {
+		t.Errorf("it did not end by itself: %s", line)
+	}
 }

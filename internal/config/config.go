@@ -126,6 +126,10 @@ type Config struct {
 	// Default: 30 s, as Puma.
 	ShutdownTimeout time.Duration
 
+	// HijackTimeout is how long a worker that is to end and has no request any more lives on for connections that its app
+	// has hijacked. Less than ShutdownTimeout. Zero, the default: it ends at once, as Puma's do.
+	HijackTimeout time.Duration
+
 	// IdleTimeout ends Serval when no request came for so long. Zero, the default: never.
 	IdleTimeout time.Duration
 

@@ -24,6 +24,7 @@ var samples = map[string]struct {
 	"tag":                 {"blog", []string{"Tag"}},
 	"boot-timeout":        {"1", []string{"BootTimeout"}},
 	"shutdown-timeout":    {"1", []string{"ShutdownTimeout"}},
+	"hijack-timeout":      {"1", []string{"HijackTimeout"}},
 	"idle-timeout":        {"1", []string{"IdleTimeout"}},
 	"worker-memory-limit": {"1G", []string{"WorkerMemoryLimit"}},
 	"request-timeout":     {"1", []string{"RequestTimeout"}},

@@ -11,7 +11,7 @@ import (
 // Validate reports the first thing that would keep Serval from running: settings that contradict each other, or files
 // that are not there. It reads the file system and changes nothing.
 func (c *Config) Validate() error {
-	for _, check := range []func() error{c.checkThreads, c.checkDirectory, c.checkRackup, c.checkSpoolDir, c.checkFiles} {
+	for _, check := range []func() error{c.checkThreads, c.checkPatience, c.checkDirectory, c.checkRackup, c.checkSpoolDir, c.checkFiles} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -26,6 +26,14 @@ func (c *Config) checkThreads() error {
 	if c.MinThreads > c.MaxThreads {
 		return fmt.Errorf("%d threads at least (%s) and %d at most (%s) contradict each other: set both with --threads",
 			c.MinThreads, c.Source("min-threads"), c.MaxThreads, c.Source("threads"))
+	}
+	return nil
+}
+
+func (c *Config) checkPatience() error {
+	if c.HijackTimeout > 0 && c.HijackTimeout >= c.ShutdownTimeout {
+		return fmt.Errorf("a worker cannot live on for hijacked connections for %s (%s) when it is killed after %s (%s): shorten --hijack-timeout or lengthen --shutdown-timeout",
+			c.HijackTimeout, c.Source("hijack-timeout"), c.ShutdownTimeout, c.Source("shutdown-timeout"))
 	}
 	return nil
 }

@@ -37,6 +37,8 @@ func TestWhatIsWrongIsSaidInOneSentence(t *testing.T) {
 			"cannot enter DIR/gone: no such file or directory; name the app's directory with --dir"},
 		"a file as the directory": {func(dir string, c *Config) { c.Directory = dir + "/config.ru" },
 			"cannot enter DIR/config.ru: it is not a directory; name the app's directory with --dir"},
+		"no time to live on": {func(_ string, c *Config) { c.HijackTimeout = c.ShutdownTimeout },
+			"a worker cannot live on for hijacked connections for 30s (default) when it is killed after 30s (default): shorten --hijack-timeout or lengthen --shutdown-timeout"},
 		"no config.ru": {func(dir string, c *Config) { os.Remove(c.Rackup) },
 			"cannot find config.ru in DIR: name the rackup file (serval path/to/config.ru) or the directory (--dir)"},
 		"no such rackup file": {func(dir string, c *Config) { c.Rackup = dir + "/web/app.ru" },

@@ -34,6 +34,9 @@ func (g *Generation) settings(dir string, index int) []string {
 	if cfg.OutOfBandGC {
 		settings = append(settings, "out_of_band_gc=1")
 	}
+	if cfg.HijackTimeout > 0 {
+		settings = append(settings, "hijack_timeout="+strconv.FormatFloat(cfg.HijackTimeout.Seconds(), 'f', -1, 64))
+	}
 	if len(cfg.ConfigFiles) > 0 {
 		files := make([]string, len(cfg.ConfigFiles))
 		for i, file := range cfg.ConfigFiles {

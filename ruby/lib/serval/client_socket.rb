@@ -6,12 +6,21 @@ module Serval
   # The client's own socket, handed to an app that hijacks its connection.
   module ClientSocket
     HANDED_OUT = ObjectSpace::WeakMap.new # keys: the sockets
+    LOOK_EVERY = 0.05 # seconds
 
     module_function
 
     # In a process that was forked: the clients are the other one's.
     def close_all
       HANDED_OUT.keys.each(&:close)
+    end
+
+    # Returns when the app has closed all of them, which threads of its own may have, or after so many seconds.
+    def await_closing(patience)
+      deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + patience
+      while Process.clock_gettime(Process::CLOCK_MONOTONIC) < deadline && HANDED_OUT.keys.any? { |socket| !socket.closed? }
+        sleep LOOK_EVERY
+      end
     end
 
     # io: what came from the front, nil when the client has left meanwhile. early: bytes the front had read already;

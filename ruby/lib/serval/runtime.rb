@@ -52,6 +52,7 @@ module Serval
       @crew.start
       @control.ready(facts)
       wait_for_the_end
+      ClientSocket.await_closing(@settings.hijack_timeout)
       @blocks.run(:before_worker_shutdown, @settings.index) if @settings.cluster?
       @control.take_leave
       @log_relay.finish

@@ -73,6 +73,11 @@ module Serval
       @values["out_of_band_gc"] == "1"
     end
 
+    # How long this worker lives on for connections that the app has hijacked, in seconds.
+    def hijack_timeout
+      Float(@values.fetch("hijack_timeout", "0"))
+    end
+
     def rackup
       @values.fetch("rackup", "config.ru")
     end

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strings"
 
 	"serval/internal/analysis"
@@ -34,12 +35,32 @@ func (i Installation) Given(p plan.Process) map[string]string {
 		// Ruby takes texts for ASCII where nothing says in which encoding they are, as in most units.
 		"LANG":       "C.UTF-8",
 		"STACK_BASE": analysis.Root(i.Directory),
+		// The link current, and not the release that it leads to at the start: a web server that restarts itself goes there.
+		"PWD": i.Directory,
+	}
+	if gemfile := i.gemfile(); gemfile != "" && (p.Server == "Puma" || p.Server == "Unicorn") {
+		// Bundler would name the release's, and a Puma that restarts itself would look for its gems there for ever.
+		given["BUNDLE_GEMFILE"] = gemfile
 	}
 	if name, err := os.Hostname(); err == nil {
 		given["SERVER_NAME"] = name
 	}
 	maps.Copy(given, p.Environment)
 	return given
+}
+
+// gemfile is the Gemfile by the link current; empty where there is no such link or no Gemfile.
+func (i Installation) gemfile() string {
+	if info, err := os.Lstat(i.Directory); err != nil || info.Mode()&os.ModeSymlink == 0 {
+		return ""
+	}
+	for _, name := range []string{"Gemfile", "gems.rb"} {
+		path := filepath.Join(i.Directory, name)
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return ""
 }
 
 // variables is the whole environment of a process.

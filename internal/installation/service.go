@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"serval/internal/plan"
@@ -52,34 +53,43 @@ func (i Installation) Services(p plan.Plan) ([]Service, error) {
 			first, last = 0, 0
 		}
 		for number := first; number <= last; number++ {
-			s, err := i.service(p, process, number, own)
+			s, err := i.service(p, process, strconv.Itoa(number), own)
 			if err != nil {
 				return nil, err
 			}
+			s.Number = number
 			services = append(services, s)
 		}
 	}
 	return services, nil
 }
 
-// Service is one instance of a process, whether or not there are to be as many.
-func (i Installation) Service(p plan.Plan, process plan.Process, number int) (Service, error) {
+// Instance stands for the number of an instance in what Template returns.
+const Instance = "\ue000"
+
+// Template is what all instances of a process have in common: a Service with Instance where its number goes, named like the
+// template of their units.
+func (i Installation) Template(p plan.Plan, process plan.Process) (Service, error) {
 	own, err := i.environment()
 	if err != nil {
 		return Service{}, err
 	}
-	return i.service(p, process, number, own)
+	s, err := i.service(p, process, Instance, own)
+	s.Unit = p.Template(process)
+	return s, err
 }
 
-func (i Installation) service(p plan.Plan, process plan.Process, number int, own map[string]string) (Service, error) {
-	s := Service{Process: process, Number: number, Unit: p.Unit(process, number), Name: process.Name, Directory: i.Directory, User: process.User}
+// service is the instance of a process with this number.
+func (i Installation) service(p plan.Plan, process plan.Process, number string, own map[string]string) (Service, error) {
+	s := Service{Process: process, Unit: p.Template(process), Name: process.Name, Directory: i.Directory, User: process.User}
 	if s.User == "" || s.User == i.User {
 		s.User, s.Group = i.User, i.Group
 	}
 	log := "custom_web.log"
 	if !process.Web {
-		s.Name = fmt.Sprintf("%s.%d", process.Name, number)
-		log = fmt.Sprintf("%s_%d.log", process.Name, number)
+		s.Unit = strings.Replace(s.Unit, "@.", "@"+number+".", 1)
+		s.Name = process.Name + "." + number
+		log = process.Name + "_" + number + ".log"
 	}
 	s.Log = filepath.Join(i.Directory, "log", log)
 	env, err := i.variables(process, s.User, own)
@@ -87,7 +97,7 @@ func (i Installation) service(p plan.Plan, process plan.Process, number int, own
 		return Service{}, fmt.Errorf("%s: %w", process.Name, err)
 	}
 	lookup := func(name string) (string, bool) { value, found := env[name]; return value, found }
-	s.Argv, s.Missing, err = procfile.Argv(procfile.Unique(process.Command, process.UniqueInt(number)), lookup)
+	s.Argv, s.Missing, err = procfile.Argv(procfile.UniqueText(process.Command, unique(process, number)), lookup)
 	if err != nil {
 		return Service{}, fmt.Errorf("%s: %w", process.Name, err)
 	}
@@ -102,6 +112,11 @@ func (i Installation) service(p plan.Plan, process plan.Process, number int, own
 		s.Env = append(s.Env, name+"="+env[name])
 	}
 	return s, nil
+}
+
+// unique is what takes the place of {{UNIQUE_INT}}: what UniqueInt returns has the instance's number at its end.
+func unique(p plan.Process, number string) string {
+	return strconv.Itoa(p.UniqueInt(1)/10) + number
 }
 
 // file is the absolute path of a socket or pid file as the command has it: a path or a unix:// URI, with variables.

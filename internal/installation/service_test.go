@@ -68,7 +68,7 @@ func TestTheEnvironmentIsWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"RACK_ENV=staging", "PATH=/opt/ruby/bin:/bin", "LANG=C.UTF-8", "STACK_BASE=/srv/blog", "CUSTOM_WEB_PID_FILE=/tmp/web_server.pid", "HOME=" + me.HomeDir, "USER=" + me.Username, "LOGNAME=" + me.Username} {
+	for _, want := range []string{"RACK_ENV=staging", "PATH=/opt/ruby/bin:/bin", "LANG=C.UTF-8", "STACK_BASE=/srv/blog", "PWD=/srv/blog/current", "CUSTOM_WEB_PID_FILE=/tmp/web_server.pid", "HOME=" + me.HomeDir, "USER=" + me.Username, "LOGNAME=" + me.Username} {
 		if !slices.Contains(env, want) {
 			t.Errorf("%s is not in %q", want, env)
 		}
@@ -84,6 +84,39 @@ func TestAnAddressHasItsVariables(t *testing.T) {
 	all, err := Installation{}.Services(p)
 	if err != nil || all[0].Address != "tcp://0.0.0.0:8000" || all[0].Socket != "" {
 		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+func TestATemplateIsForAllInstances(t *testing.T) {
+	p := blog()
+	i := Installation{Directory: "/srv/blog"}
+	s, err := i.Template(p, p.Processes[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Unit != "cloud66_process_worker@.service" || s.Log != "/srv/blog/log/worker_"+Instance+".log" || !slices.Equal(s.Argv, []string{"/srv/blog/bin/work", "-i", "101" + Instance}) {
+		t.Errorf("%+v", s)
+	}
+	if s, err = i.Template(p, p.Processes[0]); err != nil || s.Unit != "cloud66_web_server.service" || s.Name != "web" {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func TestThroughTheLinkCurrentPumaFindsTheNextReleasesGems(t *testing.T) {
+	base := t.TempDir()
+	for name, err := range map[string]error{
+		"release": os.Mkdir(filepath.Join(base, "1"), 0o755),
+		"Gemfile": os.WriteFile(filepath.Join(base, "1", "Gemfile"), nil, 0o644),
+		"link":    os.Symlink("1", filepath.Join(base, "current")),
+	} {
+		if err != nil {
+			t.Fatal(name, err)
+		}
+	}
+	for want, c := range map[string]struct{ dir, server string }{filepath.Join(base, "current", "Gemfile"): {"current", "Puma"}, "": {"current", "Serval"}, " ": {"1", "Puma"}} {
+		if have := (Installation{Directory: filepath.Join(base, c.dir)}).Given(plan.Process{Server: c.server})["BUNDLE_GEMFILE"]; have != strings.TrimSpace(want) {
+			t.Errorf("%v: %q", c, have)
+		}
 	}
 }
 

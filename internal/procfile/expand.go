@@ -17,7 +17,12 @@ var (
 
 // Unique puts a number in the place of each {{UNIQUE_INT}}.
 func Unique(command string, number int) string {
-	return uniqueInt.ReplaceAllLiteralString(command, strconv.Itoa(number))
+	return UniqueText(command, strconv.Itoa(number))
+}
+
+// UniqueText is Unique for a text that somebody else makes a number of.
+func UniqueText(command, text string) string {
+	return uniqueInt.ReplaceAllLiteralString(command, text)
 }
 
 // unknownPlaceholder finds the first {{NAME}} that is not known, and where it begins.

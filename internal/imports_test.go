@@ -38,6 +38,7 @@ serval/internal/bluepill: atomicfile finding installation plan process sequence
 serval/internal/process:
 serval/internal/manifest: finding plan sequence
 serval/internal/analysis: atomicfile finding manifest plan procfile sequence
+serval/internal/unit: envfile installation plan procfile sequence
 serval/internal/installation: analysis atomicfile envfile plan procfile
 serval/internal/site:
 serval/ruby:

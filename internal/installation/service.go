@@ -64,6 +64,17 @@ func (i Installation) Services(p plan.Plan) ([]Service, error) {
 	return services, nil
 }
 
+// Service is one instance of a process, whether or not there are to be as many.
+func (i Installation) Service(p plan.Plan, process plan.Process, number int) (Service, error) {
+	own, err := i.environment()
+	if err != nil {
+		return Service{}, err
+	}
+	s, err := i.service(p, process, strconv.Itoa(number), own)
+	s.Number = number
+	return s, err
+}
+
 // Instance stands for the number of an instance in what Template returns.
 const Instance = "\ue000"
 

@@ -32,7 +32,7 @@ type File struct {
 	Text string      // of a file; where a symlink points
 	Mode os.FileMode // permissions of a file or directory
 
-	// Whose a directory or log is to be; -1 or 0: that of whoever installs.
+	// Whose a directory is to be; 0 or -1: that of whoever installs.
 	UID, GID int
 }
 
@@ -44,5 +44,4 @@ const (
 	Text      FileKind = iota
 	Link               // a symlink
 	Directory          // made when it is not there, and never changed or taken away
-	Empty              // a file that others write to, such as a log: the same
 )

@@ -65,6 +65,9 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	if len(args) > 0 && args[0] == "ctl" {
 		return runCtl(ctx, args[1:], streams, false)
 	}
+	if len(args) > 0 && unitCommands[args[0]] != nil {
+		return runUnitCommand(ctx, args[0], args[1:], errs)
+	}
 	way, err := front.Inherit(Version)
 	if err == nil {
 		err = way.Run(errs, func() error { return newRoot(streams, args, serve(way)).ExecuteContext(ctx) })

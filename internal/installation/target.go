@@ -32,6 +32,8 @@ type File struct {
 	Text string      // of a file; where a symlink points
 	Mode os.FileMode // permissions of a file or directory
 
+	Volatile bool // it is written anew at other times, too, so that it differs is no edit by somebody
+
 	// Whose a directory is to be; 0 or -1: that of whoever installs.
 	UID, GID int
 }

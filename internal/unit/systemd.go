@@ -64,7 +64,7 @@ func (s *Systemd) Files(i installation.Installation, p plan.Plan, services []ins
 	var files []installation.File
 	for _, f := range envFiles {
 		if f.source != "" {
-			files = append(files, installation.File{Path: f.path, Text: f.text, Mode: 0o600})
+			files = append(files, installation.File{Path: f.path, Text: f.text, Mode: 0o600, Volatile: true})
 		}
 	}
 	for _, process := range p.Processes {

@@ -11,7 +11,7 @@ import (
 // mayImport is docs/explanation/architecture.md as a table: what of ours each package may import.
 const mayImport = `
 serval/cmd/serval: cli
-serval/internal/cli: analysis config control envfile finding front installation listener pidfile procfile ruby site systemd worker
+serval/internal/cli: analysis atomicfile bluepill config control envfile finding front install installation listener pidfile plan process procfile ruby sequence site systemd unit worker
 serval/internal/front: config control dispatch generation handover http1 listener logs metrics pidfile server systemd worker
 serval/internal/server: dispatch http1 logs wire
 serval/internal/handover: listener server
@@ -38,6 +38,7 @@ serval/internal/bluepill: atomicfile finding installation plan process sequence
 serval/internal/process:
 serval/internal/manifest: finding plan sequence
 serval/internal/analysis: atomicfile finding manifest plan procfile sequence
+serval/internal/install: atomicfile installation
 serval/internal/unit: envfile installation plan procfile sequence
 serval/internal/installation: analysis atomicfile envfile plan procfile
 serval/internal/site:

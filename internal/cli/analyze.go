@@ -15,6 +15,7 @@ import (
 
 	"serval/internal/analysis"
 	"serval/internal/finding"
+	"serval/internal/installation"
 )
 
 const analyzeHelp = `Usage: serval analyze [flags] [DIR]
@@ -43,6 +44,7 @@ type survey struct {
 	app         string
 	prefix      string
 	json, reset bool
+	bluepill    bool // Bluepill runs it, or is to run it
 }
 
 // newAnalyze makes the command that analyzes an app.
@@ -94,20 +96,20 @@ func analyze(s survey, root bool, getenv func(string) string, out io.Writer) err
 // look analyzes an app with what is remembered of it. remember keeps that this has happened; it is for results without
 // errors.
 func (s survey) look(root bool, getenv func(string) string) (result analysis.Result, remember func() error, err error) {
-	directory, err := appDirectory(s.directory, getenv("PWD"))
+	directory, app, state, err := s.place(root, getenv)
 	if err != nil {
 		return result, nil, err
 	}
-	o := analysis.Options{
-		App: cmp.Or(s.app, analysis.Name(directory)), Directory: directory, Prefix: s.prefix,
-		Environment: cmp.Or(s.environment, getenv("APP_ENV"), getenv("RACK_ENV"), getenv("RAILS_ENV"), "production"),
-	}
-	if o.App == "" {
-		return result, nil, fmt.Errorf("no name can be made of %s: give the app one with --app", directory)
-	}
-	state, err := analysis.StateDir(o.App, root, getenv)
+	there, err := installation.Load(state)
 	if err != nil {
-		return result, nil, usageError{err}
+		return result, nil, err
+	}
+	if there == nil || s.reset {
+		there = &installation.Installation{}
+	}
+	o := analysis.Options{
+		App: app, Directory: directory, Prefix: cmp.Or(s.prefix, there.Prefix), Bluepill: s.bluepill || there.Backend == installation.Bluepill,
+		Environment: cmp.Or(s.environment, there.Environment, getenv("APP_ENV"), getenv("RACK_ENV"), getenv("RAILS_ENV"), "production"),
 	}
 	memory := &analysis.Memory{App: o.App, Directory: analysis.Root(directory), When: time.Now().UTC().Truncate(time.Second)}
 	if !s.reset {
@@ -132,6 +134,20 @@ func (s survey) look(root bool, getenv func(string) string) (result analysis.Res
 	}, nil
 }
 
+// place is where an app is, what it is called, and where things are remembered of it.
+func (s survey) place(root bool, getenv func(string) string) (directory, app, state string, err error) {
+	if directory, err = appDirectory(s.directory, getenv("PWD")); err != nil {
+		return "", "", "", err
+	}
+	if app = cmp.Or(s.app, analysis.Name(directory)); app == "" {
+		return "", "", "", fmt.Errorf("no name can be made of %s: give the app one with --app", directory)
+	}
+	if state, err = analysis.StateDir(app, root, getenv); err != nil {
+		return "", "", "", usageError{err}
+	}
+	return directory, app, state, nil
+}
+
 // appDirectory is a directory's absolute path. Where the shell says that it came there through a symlink, it is kept: the
 // app is current, and not the release that this is today.
 func appDirectory(name, pwd string) (string, error) {
@@ -143,13 +159,29 @@ func appDirectory(name, pwd string) (string, error) {
 		return "", fmt.Errorf("cannot analyze %s: it is no directory; name the app's", name)
 	}
 	if filepath.IsAbs(name) {
-		return filepath.Clean(name), nil
+		return byCurrent(filepath.Clean(name)), nil
 	}
 	here, err := os.Stat(".")
 	if logical, statErr := os.Stat(pwd); err == nil && statErr == nil && filepath.IsAbs(pwd) && os.SameFile(here, logical) {
-		return filepath.Join(pwd, name), nil
+		return byCurrent(filepath.Join(pwd, name)), nil
 	}
-	return filepath.Abs(name)
+	path, err := filepath.Abs(name)
+	return byCurrent(path), err
+}
+
+// byCurrent is the directory of a release by the link current, where that leads to it: sudo does not tell the way on which
+// somebody came there.
+func byCurrent(directory string) string {
+	if filepath.Base(filepath.Dir(directory)) != "releases" {
+		return directory
+	}
+	current := filepath.Join(analysis.Root(directory), "current")
+	here, err := os.Stat(directory)
+	there, statErr := os.Stat(current)
+	if err == nil && statErr == nil && os.SameFile(here, there) {
+		return current
+	}
+	return directory
 }
 
 // findings is an error of several sentences, one a line.

@@ -80,6 +80,9 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		ended.Raise()
 		return 128 + int(ended.Signal)
 	}
+	if errors.Is(err, errDiffers) {
+		return exitError
+	}
 	fmt.Fprintf(errs, "serval: %v\n", err)
 	if isUsage(err) {
 		return exitUsage
@@ -133,6 +136,7 @@ func newRoot(streams Streams, args []string, run func(context.Context, config.Co
 	root.AddCommand(newAnalyze(streams))
 	root.AddCommand(newConfig(streams))
 	root.AddCommand(newNginx(streams))
+	root.AddCommand(newInstall(streams), newDiff(streams), newUninstall(streams))
 	return root
 }
 

@@ -42,6 +42,11 @@ const (
 	Remove
 )
 
+// String is what is done, for people.
+func (k Kind) String() string {
+	return [...]string{Same: "same", Create: "new", Replace: "changed", Remove: "removed"}[k]
+}
+
 // state is what is at a path.
 type state struct {
 	there  bool
@@ -122,6 +127,9 @@ func look(file installation.File) (Step, error) {
 	return step, nil
 }
 
+// IsLink reports whether it is a symlink.
+func (s state) IsLink() bool { return s.link }
+
 func stateOf(path string) (state, error) {
 	info, err := os.Lstat(path)
 	switch {
@@ -191,6 +199,9 @@ func (c *Change) RemoveObsolete() error {
 	}
 	return nil
 }
+
+// Commit makes what has been done stay.
+func (c *Change) Commit() { c.done = nil }
 
 // Undo makes everything as it was.
 func (c *Change) Undo() (err error) {

@@ -25,6 +25,13 @@ type Target interface {
 	Apply(ctx context.Context) error
 }
 
+// Withdrawer is a Target that can stop what it has been told to run.
+type Withdrawer interface {
+	// Withdraw stops, each in the way of its stop sequence, what runs by files that are about to be taken away, and returns when
+	// it has ended. say takes what it does, a line each.
+	Withdraw(ctx context.Context, i Installation, paths []string, say func(line string)) error
+}
+
 // File is what install puts on disk.
 type File struct {
 	Path string      // absolute

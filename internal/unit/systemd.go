@@ -3,15 +3,11 @@
 package unit
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/coreos/go-systemd/v22/dbus"
 
 	"serval/internal/installation"
 	"serval/internal/plan"
@@ -36,19 +32,6 @@ func (s *Systemd) Check() error {
 	}
 	if info, err := os.Lstat("/run/systemd/system"); err != nil || !info.IsDir() { // sd_booted(3)
 		return errors.New("this host has not been booted with systemd: choose --backend supervisor")
-	}
-	return nil
-}
-
-// Apply has systemd read its units again.
-func (s *Systemd) Apply(ctx context.Context) error {
-	conn, err := dbus.NewSystemdConnectionContext(ctx)
-	if err != nil {
-		return fmt.Errorf("cannot reach systemd: %w", err)
-	}
-	defer conn.Close()
-	if err := conn.ReloadContext(ctx); err != nil {
-		return fmt.Errorf("systemd does not read its units again: %w", err)
 	}
 	return nil
 }

@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"syscall"
+
+	"serval/internal/analysis"
+	"serval/internal/finding"
+	"serval/internal/installation"
+	"serval/internal/unit"
+)
+
+// owner is the name of the user whom a directory belongs to.
+func owner(directory string) (string, error) {
+	info, err := os.Stat(directory)
+	if err != nil {
+		return "", err
+	}
+	uid := fmt.Sprint(info.Sys().(*syscall.Stat_t).Uid)
+	u, err := user.LookupId(uid)
+	if err != nil {
+		return "", fmt.Errorf("%s belongs to user %s, who has no name on this host: say by --user who the app is to run as", directory, uid)
+	}
+	return u.Username, nil
+}
+
+// checkAccounts refuses users and groups that are not there.
+func checkAccounts(i installation.Installation) error {
+	if _, err := user.Lookup(i.User); err != nil {
+		return fmt.Errorf("there is no user %q on this host: make one, or name another by --user", i.User)
+	}
+	if i.Group == "" {
+		return nil
+	}
+	if _, err := user.LookupGroup(i.Group); err != nil {
+		return fmt.Errorf("there is no group %q on this host: make one, or name another by --group", i.Group)
+	}
+	return nil
+}
+
+// findingsOf are the warnings of an analysis as sentences.
+func findingsOf(r analysis.Result) (sentences []string) {
+	for _, f := range r.Findings {
+		if f.Level == finding.Warning {
+			sentences = append(sentences, "warning: "+f.Error())
+		}
+	}
+	return sentences
+}
+
+// warnings are what is worth knowing about the host and does not stand in the way.
+func (p *project) warnings() (sentences []string) {
+	warn := func(format string, args ...any) {
+		sentences = append(sentences, "warning: "+fmt.Sprintf(format, args...))
+	}
+	directory, err := filepath.EvalSymlinks(p.next.Directory)
+	if err != nil {
+		directory = p.next.Directory
+	}
+	if info, err := os.Stat(directory); err == nil && info.Mode()&0o002 != 0 {
+		warn("%s can be written by every user, who could have %s run anything: chmod o-w %[1]s", directory, p.next.User)
+	}
+	if u, err := user.Lookup(p.next.User); err == nil && u.Uid == "0" {
+		warn("the app runs as root, which no web app needs: give its directory to a user of its own (chown), or name one by --user")
+	}
+	missing := map[string]bool{}
+	for _, s := range p.services {
+		for _, name := range s.Missing {
+			if !missing[s.Process.Name+name] {
+				warn("%s: $%s has no value, so the command goes without it: give it one in the environment file", s.Process.Name, name)
+			}
+			missing[s.Process.Name+name] = true
+		}
+		if s.Process.Server == "Serval" {
+			for _, path := range p.next.EnvFiles {
+				if !unit.Readable(path, s.User, s.Group) {
+					warn("%s cannot read %s, so its changes take serval restart web --hard: chgrp it to a group of that user and chmod g+r it to have every restart take them", s.User, path)
+				}
+			}
+		}
+	}
+	for _, path := range p.next.EnvFiles {
+		if info, err := os.Stat(path); err == nil && info.Mode()&0o004 != 0 {
+			warn("%s can be read by every user of this host: chmod o-r it if there are secrets in it", path)
+		}
+	}
+	return sentences
+}

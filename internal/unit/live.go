@@ -1,0 +1,110 @@
+package unit
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/coreos/go-systemd/v22/dbus"
+
+	"serval/internal/installation"
+)
+
+// Apply has systemd read its units again.
+func (s *Systemd) Apply(ctx context.Context) error {
+	conn, err := connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.ReloadContext(ctx); err != nil {
+		return fmt.Errorf("systemd does not read its units again: %w", err)
+	}
+	return nil
+}
+
+func connect(ctx context.Context) (*dbus.Conn, error) {
+	conn, err := dbus.NewWithContext(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("cannot talk to systemd: %w; is dbus running?", err)
+	}
+	return conn, nil
+}
+
+// Withdraw stops the units of files, of templates all instances.
+func (s *Systemd) Withdraw(ctx context.Context, _ installation.Installation, paths []string, say func(line string)) error {
+	conn, err := connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	there, err := conn.ListUnitsByPatternsContext(ctx, nil, s.patterns(paths))
+	if err != nil {
+		return fmt.Errorf("systemd does not say what runs: %w", err)
+	}
+	// A socket has its gate stopped with it, and must not start anything while the web server stops.
+	slices.SortFunc(there, func(a, b dbus.UnitStatus) int {
+		return strings.Compare(filepath.Ext(b.Name), filepath.Ext(a.Name)) // .socket before .service
+	})
+	for _, u := range there {
+		if u.ActiveState == "inactive" || u.ActiveState == "failed" {
+			continue
+		}
+		say("stopping " + u.Name)
+		if err := stopUnit(ctx, conn, u.Name); err != nil {
+			return err
+		}
+	}
+	for _, u := range there {
+		conn.ResetFailedUnitContext(ctx, u.Name) //nolint:errcheck // it is for the list of failed units alone
+	}
+	return nil
+}
+
+func stopUnit(ctx context.Context, conn *dbus.Conn, name string) error {
+	result := make(chan string, 1)
+	if _, err := conn.StopUnitContext(ctx, name, "replace", result); err != nil {
+		return fmt.Errorf("systemd does not stop %s: %w", name, err)
+	}
+	select {
+	case how := <-result:
+		if how != "done" {
+			return fmt.Errorf("systemd does not stop %s: its job ended with %q", name, how)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%s has not stopped yet: %w", name, context.Cause(ctx))
+	}
+}
+
+// patterns are the names of the units of files, with * for the numbers of instances.
+func (s *Systemd) patterns(paths []string) (patterns []string) {
+	for _, path := range paths {
+		dir, name := filepath.Split(path)
+		if filepath.Clean(dir) != s.Directory && filepath.Ext(filepath.Clean(dir)) != ".wants" {
+			continue
+		}
+		if name = strings.Replace(name, "@.", "@*.", 1); !slices.Contains(patterns, name) {
+			patterns = append(patterns, name)
+		}
+	}
+	return patterns
+}
+
+// Hints say how to go on: what is to be started, and what runs with older settings. changed are the files that were replaced.
+func (s *Systemd) Hints(before *installation.Installation, services []installation.Service, changed []string) (hints []string) {
+	if len(services) == 0 {
+		return nil
+	}
+	if before == nil {
+		return []string{"Start it by serval start, or systemctl start " + services[0].Unit}
+	}
+	for _, path := range changed {
+		if strings.HasSuffix(path, ".service") || strings.HasSuffix(path, ".socket") {
+			return []string{"What runs has its old settings until serval restart --hard."}
+		}
+	}
+	return nil
+}

@@ -32,10 +32,9 @@ type environmentFile struct {
 
 // head writes what every file begins with.
 func (r *rendering) head(t *text, unit string) {
-	t.comment("Written by serval install for the app " + r.plan.App + " in " + oneLine(r.installation.Directory) + ". Do not")
-	t.comment("edit it: the next install writes it anew. Your own settings go beside it, by")
+	t.comment("Written by serval install for " + r.plan.App + " in " + oneLine(r.installation.Directory) + ".")
+	t.comment("The next install writes it anew; settings of your own go beside it:")
 	t.comment("systemctl edit " + unit)
-	t.WriteByte('\n')
 }
 
 // oneLine is a text that cannot end a comment.

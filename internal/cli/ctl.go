@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,7 +59,7 @@ var ctlCommands = []struct {
 	{"gc-stats", 0, false, "print the garbage collectors' statistics as JSON"},
 	{"thread-backtraces", 0, false, "print what all threads are doing as JSON"},
 	{"reload-worker-directory", 0, false, "for Puma's sake; every restart does it"},
-	{"info", syscall.SIGPWR, false, "for Puma's sake; see thread-backtraces"},
+	{"info", syscall.SIGPWR, false, "write what all threads are doing to the log"},
 }
 
 // printed are the commands whose answer is shown.
@@ -330,19 +331,76 @@ func (c *ctl) client(ctx context.Context) (*control.Client, error) {
 		return nil, nil
 	}
 	client := control.DialPrivate(c.pid)
-	switch err := client.Reachable(ctx); {
+	switch err := c.reach(ctx, client); {
 	case err == nil:
 		return client, nil
-	case errors.Is(err, control.ErrOtherUser):
+	case errors.Is(err, control.ErrOtherUser), ctx.Err() != nil:
 		return nil, err
 	}
 	return nil, nil
+}
+
+// startPatience is how long a serval may take until its private socket is there: it evaluates configuration files first, and
+// would not bear a signal before.
+const startPatience = 10 * time.Second
+
+// reach returns when the private socket answers, or will not.
+func (c *ctl) reach(ctx context.Context, client *control.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	for {
+		err := client.Reachable(ctx)
+		if err == nil || errors.Is(err, control.ErrOtherUser) || !inReach(c.pid) {
+			return err
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// inReach says whether a process is a serval whose private socket could be seen from here, if it has one.
+func inReach(pid int) bool {
+	there, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pid))
+	here, _ := os.Readlink("/proc/self/ns/net") //nolint:errcheck // no namespace has an empty name
+	return err == nil && there == here && isServal(pidfile.Program(pid))
+}
+
+func isServal(program string) bool {
+	own, _ := os.Executable() //nolint:errcheck // the usual name then
+	return program == "serval" || program == filepath.Base(own)
+}
+
+// isPuma says whether a process goes by the name of Puma: in its title, or as the script that Ruby runs.
+func isPuma(pid int) bool {
+	words, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) //nolint:errcheck // then it is none
+	for word := range strings.SplitSeq(string(words), "\x00") {
+		if title := filepath.Base(word); title == "puma" || strings.HasPrefix(word, "puma ") || strings.HasPrefix(word, "puma:") {
+			return true
+		}
+	}
+	return false
+}
+
+// checkProcess refuses a process that is another program's: ids are used again, and what is an order to a server ends most
+// others.
+func (c *ctl) checkProcess() error {
+	program := pidfile.Program(c.pid)
+	if program == "" || isServal(program) || isPuma(c.pid) {
+		return nil
+	}
+	return fmt.Errorf("PID %d is %s, neither serval nor puma: nothing was sent to it", c.pid, program)
 }
 
 // signal does what can be done with a process id alone.
 func (c *ctl) signal(ctx context.Context) error {
 	if c.pid == 0 {
 		return pumactlError("Neither pid nor control url available")
+	}
+	if err := c.checkProcess(); err != nil {
+		return err
 	}
 	sig := ctlCommands[ctlCommand(c.command)].signal
 	if c.command == "status" {

@@ -48,6 +48,8 @@ func (p *progress) show(e control.Event) {
 	}
 	line := ""
 	switch e.Step {
+	case control.StepBooting:
+		line = "The server is booting"
 	case "booted":
 		p.booted = e.Done
 		line = fmt.Sprintf("Worker %d booted (PID: %d), %d of %d", *e.Worker, e.PID, e.Done, e.Total)
@@ -59,6 +61,8 @@ func (p *progress) show(e control.Event) {
 		return
 	}
 	switch {
+	case p.terminal && e.Step == control.StepBooting:
+		p.draw(p.ctl.command + ": the server is booting")
 	case p.terminal && p.ends:
 		p.draw(fmt.Sprintf("%s: %s", p.ctl.command, line))
 	case p.terminal:

@@ -57,6 +57,10 @@ func workersOf(r *control.Report) []control.WorkerReport {
 
 // writeServer writes the lines about the server as a whole.
 func writeServer(b *strings.Builder, r *control.Report, now time.Time) {
+	if r.Booting {
+		fmt.Fprintf(b, "Serval %s, PID %d, up %s, booting\n", r.Versions.Serval, r.PID, age(r.StartedAt, now))
+		return
+	}
 	fmt.Fprintf(b, "Serval %s, PID %d, up %s, generation %d, %s %s\n", r.Versions.Serval, r.PID, age(r.StartedAt, now), r.Generation,
 		r.Versions.Ruby.Engine, r.Versions.Ruby.Version)
 	q := r.QueueTime.LastMinute

@@ -98,7 +98,7 @@ var Settings = []Setting{
 	{"tag", "", "NAME", "", Processes, "a name for the process list", text(func(c *Config) *string { return &c.Tag })},
 	{"boot-timeout", "", "SEC", "60", Processes, "time to load the app", duration(func(c *Config) *time.Duration { return &c.BootTimeout })},
 	{"shutdown-timeout", "", "SEC", "30", Processes, "time to finish requests at the end", duration(func(c *Config) *time.Duration { return &c.ShutdownTimeout })},
-	{"hijack-timeout", "", "SEC", "0", Processes, "more time for hijacked connections", duration(func(c *Config) *time.Duration { return &c.HijackTimeout })},
+	{"hijack-timeout", "", "SEC", "", Processes, "more time for hijacked sockets (none)", duration(func(c *Config) *time.Duration { return &c.HijackTimeout })},
 	{"idle-timeout", "", "SEC", "0", Processes, "stop when idle for so long", duration(func(c *Config) *time.Duration { return &c.IdleTimeout })},
 	{"preload", "", "", "", Processes, "load the app once, fork the workers", on(func(c *Config) *bool { return &c.Preload })},
 	{"fork-worker", "f", "N", "", Processes, "refork once worker 0 has served N", access{setForkWorker, func(c *Config) string { return strconv.Itoa(c.ForkWorker) }}},

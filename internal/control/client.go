@@ -200,10 +200,10 @@ func (c *Client) Stats(ctx context.Context) (*Report, error) {
 	return r, nil
 }
 
-// AwaitAnswer waits until the server answers again.
+// AwaitAnswer waits until the server has booted again.
 func (c *Client) AwaitAnswer(ctx context.Context) error {
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
-		if _, err := c.Do(ctx, "stats"); err == nil {
+		if r, err := c.Stats(ctx); err == nil && !r.Booting {
 			return nil
 		}
 		select {

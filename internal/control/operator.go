@@ -22,6 +22,9 @@ type Operator interface {
 	// ReopenLogs opens the log files again, after a rotation.
 	ReopenLogs()
 
+	// ShowThreads has what all threads of the workers are doing written to the log, and returns at once.
+	ShowThreads()
+
 	// Scale adds a worker (by 1) or takes one away (by -1), and returns when it serves, or takes no more requests.
 	Scale(by int) error
 
@@ -51,7 +54,7 @@ const (
 
 // Event is a step on the way to the end of a command.
 type Event struct {
-	Step   string `json:"event"`            // "booted", "serving", "retired", "draining", and at last "ok" or "failed"
+	Step   string `json:"event"`            // "booting", "booted", "serving", "retired", "draining", and at last "ok" or "failed"
 	Worker *int   `json:"worker,omitempty"` // its index; of the first three
 	PID    int    `json:"pid,omitempty"`    // its process id, likewise
 	Done   int    `json:"done,omitempty"`   // workers that are at this step or past it
@@ -61,10 +64,11 @@ type Event struct {
 	Error  string `json:"error,omitempty"`  // "failed": why
 }
 
-// The last steps.
+// The first step of what is asked for while the server boots, and the last ones.
 const (
-	StepOK     = "ok"
-	StepFailed = "failed"
+	StepBooting = "booting"
+	StepOK      = "ok"
+	StepFailed  = "failed"
 )
 
 // Answer is what one worker answered.
@@ -78,6 +82,7 @@ type Answer struct {
 type Stats struct {
 	PID      int
 	Started  time.Time
+	Booting  bool // the first workers load the app: there are no numbers yet
 	Cluster  bool // workers were asked for by number: Puma's cluster mode, else its single mode
 	Phase    int  // the newest generation's number
 	Wanted   int  // workers there should be

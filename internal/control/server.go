@@ -124,6 +124,7 @@ func (s *Server) commands() map[string]http.HandlerFunc {
 		"worker-count-up":         s.changing("worker-count-up", func(func(Event)) error { return s.op.Scale(1) }),
 		"worker-count-down":       s.changing("worker-count-down", func(func(Event)) error { return s.op.Scale(-1) }),
 		"reopen-log":              func(w http.ResponseWriter, _ *http.Request) { s.op.ReopenLogs(); ok(w) },
+		"info":                    func(w http.ResponseWriter, _ *http.Request) { s.op.ShowThreads(); ok(w) },
 		"gc":                      s.collect,
 		"gc-stats":                s.gcStats,
 		"stats":                   func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, StatsOf(s.op)) },

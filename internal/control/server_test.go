@@ -39,9 +39,10 @@ func (r *recorder) noted() []string {
 	return slices.Clone(r.calls)
 }
 
-func (r *recorder) Stop()       { r.note("stop") }
-func (r *recorder) Halt()       { r.note("halt") }
-func (r *recorder) ReopenLogs() { r.note("reopen") }
+func (r *recorder) Stop()        { r.note("stop") }
+func (r *recorder) Halt()        { r.note("halt") }
+func (r *recorder) ReopenLogs()  { r.note("reopen") }
+func (r *recorder) ShowThreads() { r.note("threads") }
 func (r *recorder) Restart(kind Kind, report func(Event)) error {
 	r.note("%s", kind)
 	if r.gate != nil {

@@ -22,6 +22,7 @@ type Report struct {
 
 	// Serval's own.
 	PID         int           `json:"pid"` // of the front
+	Booting     bool          `json:"booting,omitempty"`
 	Generation  int           `json:"generation"`
 	Waiting     int           `json:"waiting"`     // requests that wait for a thread
 	Connections int           `json:"connections"` // open client connections
@@ -108,7 +109,7 @@ func StatsOf(op Operator) *Report {
 	waits, queuedMax := op.Waits()
 	slices.SortFunc(s.Workers, func(a, b Worker) int { return cmp.Or(a.Index-b.Index, a.Phase-b.Phase, a.PID-b.PID) })
 	r := &Report{
-		StartedAt: iso8601(s.Started), PID: s.PID, Generation: s.Phase, Waiting: s.Queued, Connections: s.Clients,
+		StartedAt: iso8601(s.Started), PID: s.PID, Booting: s.Booting, Generation: s.Phase, Waiting: s.Queued, Connections: s.Clients,
 		QueueTime: QueueTime{percentiles(waits.LastMinute), percentiles(waits.SinceStart)},
 		Front:     Process{s.PID, op.Memory(s.PID)},
 		Failure:   s.Failure,

@@ -7,11 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"runtime"
 	"slices"
-	"time"
 
 	"serval/internal/config"
 	"serval/internal/dispatch"
@@ -40,8 +38,14 @@ type Setup struct {
 func Serve(ctx context.Context, setup Setup) error {
 	f := &front{Setup: setup}
 	err := f.run(ctx)
+	if f.remote != nil {
+		f.remote.settle(nil, err) // unless it is up, or was
+	}
 	if failed(err) {
 		f.notifier.Failed(firstLines(err.Error(), 2))
+	}
+	if f.Succession.retries(err) {
+		f.keepFiles()
 	}
 	for _, undo := range slices.Backward(f.undo) {
 		undo()
@@ -64,17 +68,17 @@ type front struct {
 
 	activation *listener.Activation
 	sockets    sockets
-	door       door
-	entrance   net.Listener // the door's; nil: there is none
+	remote     *remote
+	controls   *controls
 
 	launcher   *launcher
 	generation *generation.Generation // the first
 	pool       *dispatch.Pool
 	server     *server.Server
 	operator   *operator
-	controls   *controls
 
-	stays bool // sockets, pidfile and state file are for the program that this process goes on as
+	socketsStay bool // for the program that this process goes on as
+	filesStay   bool // pidfile and state file: this process goes on
 }
 
 // run is the composition root: it puts the server together, and takes it apart in the order that
@@ -85,7 +89,7 @@ func (f *front) run(ctx context.Context) error {
 	}
 	// The sockets come first: a taken port should be said before an app of a minute's boot is loaded. Clients that
 	// connect meanwhile wait in the kernel's queue.
-	for _, step := range []func() error{f.openSockets, f.openDoor, f.boot, f.writePidfile} {
+	for _, step := range []func() error{f.openSockets, f.writePidfile, f.control, f.boot} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -147,7 +151,7 @@ func (f *front) openSockets() (err error) {
 
 func (f *front) closeSockets() {
 	switch {
-	case f.stays:
+	case f.socketsStay:
 	case f.operator != nil:
 		listener.CloseAll(f.operator.listeners)
 	default:
@@ -155,18 +159,23 @@ func (f *front) closeSockets() {
 	}
 }
 
-// openDoor opens the control server's address. A deputy has none: the main process does.
-func (f *front) openDoor() (err error) {
+// control opens the ways to ask for something from outside. It comes before the boot, so that who asks meanwhile waits.
+func (f *front) control() error {
 	cfg := f.Config
 	if f.isDeputy() {
-		cfg.ControlURL, cfg.StatePath = "", ""
+		cfg.ControlURL, cfg.StatePath = "", "" // the main process has them
 	}
-	f.door, f.entrance, err = openDoor(cfg)
-	if f.entrance != nil {
-		f.finally(f.door.remove)
-		f.finally(func() { f.entrance.Close() })
+	d, l, err := openDoor(cfg)
+	if err != nil {
+		return err
 	}
-	return err
+	f.remote = newRemote(&f.Setup, f.asked)
+	f.controls = newControls(f.remote, f.lines.Log, d, l)
+	f.finally(f.controls.close)
+	if err := f.controls.writeState(); err != nil {
+		f.lines.Error("%v", err)
+	}
+	return nil
 }
 
 func (f *front) isDeputy() bool { return f.Succession.inherited.Is(handover.Deputy) }
@@ -203,7 +212,7 @@ func (f *front) startPool() error {
 	return f.pool.Start(ctx)
 }
 
-var errStopped = errors.New("stopped while booting")
+var errStopped = errors.New("the server was stopped while it booted")
 
 // bootError says in front of the app's own words whose they are.
 func bootError(err error) error {
@@ -220,13 +229,10 @@ func (f *front) writePidfile() error {
 	}
 	file, err := pidfile.Write(f.Config.Pidfile)
 	if err != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), f.Config.ShutdownTimeout)
-		defer cancel()
-		f.pool.Shutdown(ctx)
 		return err
 	}
 	f.finally(func() {
-		if !f.stays {
+		if !f.filesStay {
 			file.Remove()
 		}
 	})
@@ -242,7 +248,8 @@ func (f *front) serve() {
 	f.operator = newOperator(f)
 	f.lines.formatBy(f.Config, f.operator)
 	f.operator.listen(f.sockets.all)
-	f.control()
+	f.launcher.stats.Store(new(pumaStats(f.remote)))
+	f.remote.settle(f.operator, nil)
 	f.lines.Line("Use Ctrl-C to stop", logs.Named("started"))
 
 	f.notifier.Watch(f.operator.pulse, f.operator.status)
@@ -250,17 +257,6 @@ func (f *front) serve() {
 	f.notifier.Ready()
 	f.serving <- f.operator
 	f.Succession.up(f.operator, f.sockets)
-}
-
-// control opens the ways to ask for something from outside.
-func (f *front) control() {
-	remote := &remote{f.operator, time.Now()}
-	f.launcher.stats.Store(new(pumaStats(remote)))
-	f.controls = newControls(remote, f.lines.Log, f.door, f.entrance)
-	f.finally(f.controls.close)
-	if err := f.controls.writeState(); err != nil {
-		f.lines.Error("%v", err)
-	}
 }
 
 // configure goes over to the configuration of another generation.
@@ -285,8 +281,16 @@ func (f *front) stop(cfg config.Config) error {
 func (f *front) retire(cfg config.Config) error {
 	err := f.operator.retire(cfg.ShutdownTimeout, func() { f.lines.formatBy(cfg, nil) })
 	if f.operator.next != nil && !f.asked.stopping() {
-		f.stays = true
-		f.controls.keepState()
+		f.socketsStay = true
+		f.keepFiles()
 	}
 	return err
+}
+
+// keepFiles leaves the files that tell of this process to whatever it goes on as.
+func (f *front) keepFiles() {
+	f.filesStay = true
+	if f.controls != nil {
+		f.controls.keepState()
+	}
 }

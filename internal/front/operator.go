@@ -89,6 +89,8 @@ func (o *operator) serveUntilAsked() config.Config {
 			return o.config()
 		case <-o.asked.reopen:
 			o.Reopen()
+		case <-o.asked.info:
+			o.running.Go(o.ShowThreads)
 		}
 	}
 }

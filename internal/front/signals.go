@@ -17,6 +17,7 @@ type signals struct {
 	ended  chan struct{}       // closed when the server is to stop
 	again  chan struct{}       // closed when it was asked a second time
 	reopen chan struct{}       // the logs are to be opened again
+	info   chan struct{}       // the log is to have what all threads are doing
 	wishes chan syscall.Signal // for a restart, or for more or fewer workers
 
 	mu    sync.Mutex // guards following
@@ -34,12 +35,12 @@ type signals struct {
 // ownsURG is "yes" in a binary whose runtime leaves the URG signal alone: the linker sets both.
 var ownsURG string
 
-// watchSignals begins to watch. TERM and INT stop the server, QUIT stops it at once, HUP reopens its logs, and the end of
-// ctx is a TERM. USR1, USR2, URG, TTIN and TTOU are wishes for the operator.
+// watchSignals begins to watch. TERM and INT stop the server, QUIT stops it at once, HUP reopens its logs, PWR has
+// threads shown there, and the end of ctx is a TERM. USR1, USR2, URG, TTIN and TTOU are wishes for the operator.
 func watchSignals(ctx context.Context, log *logs.Log) *signals {
 	s := &signals{
 		log:   log,
-		ended: make(chan struct{}), again: make(chan struct{}), reopen: make(chan struct{}, 1),
+		ended: make(chan struct{}), again: make(chan struct{}), reopen: make(chan struct{}, 1), info: make(chan struct{}, 1),
 		wishes: make(chan syscall.Signal, 16),
 		caught: make(chan os.Signal, 8), pipes: make(chan os.Signal, 1), over: make(chan struct{}),
 	}
@@ -48,7 +49,7 @@ func watchSignals(ctx context.Context, log *logs.Log) *signals {
 	// is ignored stays so in the programs that the app starts. It has a channel of its own, which nobody reads: every
 	// client that leaves early makes for one, and in a crowd of them a TERM would find the other channel full.
 	signal.Notify(s.pipes, syscall.SIGPIPE)
-	signal.Notify(s.caught, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTTIN, syscall.SIGTTOU)
+	signal.Notify(s.caught, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGPWR)
 	// The Go runtime sends itself URG to preempt goroutines, unless it was built not to (see the Makefile); those could not
 	// be told from others.
 	if ownsURG == "yes" {
@@ -67,10 +68,9 @@ func (s *signals) run(ctx context.Context) {
 			case syscall.SIGTERM, syscall.SIGINT:
 				s.end(sig)
 			case syscall.SIGHUP:
-				select {
-				case s.reopen <- struct{}{}:
-				default:
-				}
+				note(s.reopen)
+			case syscall.SIGPWR:
+				note(s.info)
 			case syscall.SIGQUIT:
 				s.end(sig)
 				s.end(sig)
@@ -83,6 +83,14 @@ func (s *signals) run(ctx context.Context) {
 		case <-s.over:
 			return
 		}
+	}
+}
+
+// note puts a wish into a channel unless there is one already.
+func note(wish chan<- struct{}) {
+	select {
+	case wish <- struct{}{}:
+	default:
 	}
 }
 

@@ -65,7 +65,7 @@ const retryEvery = 10 * time.Second
 // again says whether a start that failed is to be tried again: a main process that has just got a new program has a deputy that
 // serves, so to end would be an outage. It waits a while before it says yes.
 func (s *Succession) again(err error, errs io.Writer) bool {
-	if !failed(err) || !s.inherited.Is(handover.Main) || s.inherited.Ended() {
+	if !s.retries(err) {
 		return false
 	}
 	fmt.Fprintf(errs, "serval: the new program does not come up in the main process, and its deputy (PID %d) goes on serving: %v; the next try is in %s, or at a USR2\n",
@@ -82,6 +82,11 @@ func (s *Succession) again(err error, errs io.Writer) bool {
 	case <-time.After(retryEvery):
 		return true
 	}
+}
+
+// retries says whether a process that ended so has to go on.
+func (s *Succession) retries(err error) bool {
+	return failed(err) && s.inherited.Is(handover.Main) && !s.inherited.Ended()
 }
 
 // finish says how a front that inherited ended, and waits for its deputy.

@@ -61,17 +61,19 @@ func Read(path string) (int, error) {
 // lives need not be the one that wrote the file.
 func isServal(pid int) bool {
 	own, err := os.Executable()
-	if err != nil {
-		return false
-	}
-	program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	return err == nil && Program(pid) == filepath.Base(own)
+}
+
+// Program is the name of the program that a process runs, empty if that cannot be found out.
+func Program(pid int) string {
+	path, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
 	if errors.Is(err, fs.ErrPermission) { // another user's process hides its path, but not its name
 		var name []byte
 		name, err = os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-		program = strings.TrimSpace(string(name))
+		path = strings.TrimSpace(string(name))
 	}
 	if err != nil {
-		return false
+		return ""
 	}
-	return filepath.Base(strings.TrimSuffix(program, " (deleted)")) == filepath.Base(own)
+	return filepath.Base(strings.TrimSuffix(path, " (deleted)"))
 }

@@ -2,6 +2,7 @@
 
 require_relative "failure"
 require_relative "log"
+require_relative "report"
 require_relative "blocks"
 require_relative "as_puma"
 
@@ -59,8 +60,13 @@ module Serval
       # Handlers and not "IGNORE", which the processes an app starts would inherit. A Ctrl-C reaches every process
       # of the terminal; when to stop is the front's to say. By default TTIN and TTOU would stop the process in its tracks.
       %w[INT USR1 USR2 TTIN TTOU].each { |name| trap(name) {} }
-      # In a thread: to reopen a stream takes its lock, which a signal handler may not.
+      # In threads: what they do takes locks, which a signal handler may not.
+      trap("PWR") { Thread.new { show_threads } } # Puma's INFO, where the system has none
       trap("HUP") { Thread.new { reopen_logs(settings) } }
+    end
+
+    def show_threads
+      Log.write("INFO", "what the threads of PID #{Process.pid} are doing\n#{Report.backtraces(Thread.list - [Thread.current])}")
     end
 
     # After a log rotation has moved the files away. The front has made the new ones.

@@ -36,7 +36,7 @@ type report struct {
 		place
 		Text string
 	}
-	Applications []application
+	Applications []givenApplication
 	Classes      []struct {
 		place
 		Name, Kind string
@@ -48,15 +48,15 @@ type place struct {
 	Line int
 }
 
-type application struct {
+type givenApplication struct {
 	place
 	Name      string
 	Options   setting
 	BaseDir   string `json:"base_dir"`
-	Processes []process
+	Processes []givenProcess
 }
 
-type process struct {
+type givenProcess struct {
 	place
 	Name       string
 	Attributes map[string]setting

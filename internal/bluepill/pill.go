@@ -128,7 +128,7 @@ func (r *reading) applications(answer *report) (all []Application) {
 	return all
 }
 
-func (r *reading) application(a application) Application {
+func (r *reading) application(a givenApplication) Application {
 	app := Application{Name: a.Name, BaseDir: absolute(a.BaseDir), Patience: 5 * time.Second, at: r.at(a.place)}
 	r.checkName(a.place, "application", a.Name)
 	r.options(&app, a)
@@ -143,7 +143,7 @@ func (r *reading) application(a application) Application {
 }
 
 // options reads what stands beside the application's name.
-func (r *reading) options(app *Application, a application) {
+func (r *reading) options(app *Application, a givenApplication) {
 	a.Options.place = a.place
 	options, ok := a.Options.Value.(map[string]any)
 	if !ok {
@@ -171,7 +171,7 @@ func (r *reading) options(app *Application, a application) {
 	}
 }
 
-func (r *reading) process(p process) Process {
+func (r *reading) process(p givenProcess) Process {
 	result := Process{Name: p.Name, StartGrace: Grace, StopGrace: Grace, RestartGrace: Grace, OnStartTimeout: "start"}
 	r.checkName(p.place, "process", p.Name)
 	r.attributes(&result, p.Attributes)
@@ -196,7 +196,7 @@ func (r *reading) failed(attributes map[string]setting, name string) bool {
 }
 
 // checkStopSignals knows that Bluepill looks away for as long as stop_grace_time.
-func (r *reading) checkStopSignals(result Process, p process) {
+func (r *reading) checkStopSignals(result Process, p givenProcess) {
 	if result.StopSignals == nil {
 		return
 	}
@@ -207,7 +207,7 @@ func (r *reading) checkStopSignals(result Process, p process) {
 	}
 }
 
-func (r *reading) children(p process) *Children {
+func (r *reading) children(p givenProcess) *Children {
 	var c Process
 	c.StopGrace = Grace
 	r.attributes(&c, p.Children.Attributes)
@@ -221,7 +221,7 @@ func (r *reading) children(p process) *Children {
 
 // checkUnique refuses processes that would be taken for each other. Bluepill makes up the same pid file for processes of the
 // same name in different groups; here the second one gets its group's name in front.
-func (r *reading) checkUnique(app *Application, from []process) {
+func (r *reading) checkUnique(app *Application, from []givenProcess) {
 	names, files := map[string]bool{}, map[string]bool{}
 	for i := range app.Processes {
 		p := &app.Processes[i]

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"serval/internal/bluepill"
 	"serval/internal/config"
 	"serval/internal/control"
 	"serval/internal/front"
@@ -36,10 +37,22 @@ type Streams struct {
 	Out, Err io.Writer
 }
 
-// RunAs runs the program under the name that it was called by: pumactl and puma are those programs of Puma's, any other name is
-// serval. See Run for the rest.
+// RunAs runs the program under the name that it was called by: pumactl and puma are those programs of Puma's, bluepill is
+// Bluepill's, as are links to that one, and any other name is serval. See Run for the rest.
 func RunAs(ctx context.Context, name string, args []string, in io.Reader, out, errs io.Writer) int {
-	switch filepath.Base(name) {
+	if _, is := bluepill.Titled(name); is && len(args) == 0 {
+		return runBluepilld(ctx, Streams{in, out, errs})
+	}
+	base := filepath.Base(name)
+	switch link := linkOf(name, "bluepill", "bpsv"); {
+	case base == "bluepill":
+		return runBluepill(ctx, "", args, Streams{in, out, errs})
+	case link == "bluepill":
+		return runBluepill(ctx, base, args, Streams{in, out, errs})
+	case link == "bpsv": // NAME restart is bluepill restart NAME
+		return runBluepill(ctx, "", append(args[:min(1, len(args)):1], base), Streams{in, out, errs})
+	}
+	switch base {
 	case "pumactl":
 		return runCtl(ctx, args, Streams{in, out, errs}, true)
 	case "puma":
@@ -62,6 +75,9 @@ func RunAs(ctx context.Context, name string, args []string, in io.Reader, out, e
 // stops as if it had got a TERM signal.
 func Run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
 	streams := Streams{in, out, errs}
+	if len(args) > 0 && args[0] == "bluepill" {
+		return runBluepill(ctx, "", args[1:], streams)
+	}
 	if len(args) > 0 && args[0] == "ctl" {
 		return runCtl(ctx, args[1:], streams, false)
 	}

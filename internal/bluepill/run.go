@@ -1,0 +1,256 @@
+package bluepill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"serval/internal/atomicfile"
+	"serval/internal/process"
+)
+
+// identity is as whom a process runs.
+type identity struct {
+	credential *syscall.Credential // nil: as whoever runs the daemon
+	home       string
+}
+
+// identity looks up the process's user and groups. Only root can be somebody else.
+func (p *Process) identity() (identity, error) {
+	if os.Geteuid() != 0 || p.User == "" && p.UserGroup == "" && len(p.UserGroups) == 0 {
+		return identity{}, nil
+	}
+	var who identity
+	who.credential = &syscall.Credential{}
+	if p.User != "" {
+		u, err := user.Lookup(p.User)
+		if err != nil {
+			u, err = user.LookupId(p.User)
+		}
+		if err != nil {
+			return who, fmt.Errorf("there is no user %q", p.User)
+		}
+		who.home = u.HomeDir
+		who.credential.Uid, who.credential.Gid = number(u.Uid), number(u.Gid)
+	}
+	for i, name := range append([]string{p.UserGroup}, p.UserGroups...) {
+		if name == "" {
+			continue
+		}
+		g, err := user.LookupGroup(name)
+		if err != nil {
+			g, err = user.LookupGroupId(name)
+		}
+		if err != nil {
+			return who, fmt.Errorf("there is no group %q", name)
+		}
+		if i == 0 {
+			who.credential.Gid = number(g.Gid)
+		}
+		who.credential.Groups = append(who.credential.Groups, number(g.Gid))
+	}
+	return who, nil
+}
+
+func number(text string) uint32 {
+	n, _ := strconv.ParseUint(text, 10, 32) //nolint:errcheck // the user database has numbers
+	return uint32(n)
+}
+
+// as does something with files as that user, so that root neither writes nor makes what the user could not.
+func (who identity) as(do func() error) error {
+	if who.credential == nil {
+		return do()
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocks: the thread, which is somebody else now, ends with this function
+		err := errors.Join(unix.Setfsgid(int(who.credential.Gid)), unix.Setfsuid(int(who.credential.Uid)))
+		if err == nil {
+			err = do()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+// command makes a command of words, to be run as the process is.
+func (p *Process) command(words []string, who identity) *exec.Cmd {
+	env := os.Environ()
+	if who.home != "" {
+		env = append(env, "HOME="+who.home)
+	}
+	if p.Directory != "" {
+		env = append(env, "PWD="+p.Directory) // a symlink stays one for whoever looks there
+	}
+	env = append(env, p.Environment...)
+	cmd := &exec.Cmd{Path: lookPath(words[0], p.Directory, env), Args: words, Env: env, Dir: p.Directory}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: who.credential}
+	return cmd
+}
+
+// lookPath finds a program in the PATH that it will have.
+func lookPath(name, directory string, env []string) string {
+	if strings.Contains(name, "/") {
+		return name // relative to the directory, as the kernel has it
+	}
+	path := ""
+	for _, entry := range env {
+		if value, is := strings.CutPrefix(entry, "PATH="); is {
+			path = value
+		}
+	}
+	for _, dir := range filepath.SplitList(path) {
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join(directory, dir)
+		}
+		full := filepath.Join(dir, name)
+		if info, err := os.Stat(full); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return full
+		}
+	}
+	return name
+}
+
+// streams opens what a process reads from and writes to, as its user. fallback takes what has no file of its own; it may be
+// empty.
+func (p *Process) streams(cmd *exec.Cmd, who identity, fallback string) (closing func(), err error) {
+	var files []*os.File
+	closing = func() {
+		for _, file := range files {
+			file.Close()
+		}
+	}
+	open := func(path string, flags int) (*os.File, error) {
+		if path == "" {
+			return nil, nil
+		}
+		var file *os.File
+		err := who.as(func() (err error) {
+			file, err = os.OpenFile(path, flags, 0o644)
+			return err
+		})
+		if err == nil {
+			files = append(files, file)
+		}
+		return file, err
+	}
+	const appending = os.O_WRONLY | os.O_APPEND | os.O_CREATE
+	in, err := open(p.Stdin, os.O_RDONLY)
+	if err != nil {
+		return closing, err
+	}
+	out, err := open(p.Stdout, appending)
+	if err != nil {
+		return closing, err
+	}
+	errs := out
+	if p.Stderr != p.Stdout {
+		if errs, err = open(p.Stderr, appending); err != nil {
+			return closing, err
+		}
+	}
+	if (out == nil || errs == nil) && fallback != "" {
+		if file, err := os.OpenFile(fallback, appending, 0o644); err == nil {
+			files = append(files, file)
+			if out == nil {
+				out = file
+			}
+			if errs == nil {
+				errs = file
+			}
+		}
+	}
+	if in != nil { // a nil *os.File is no nil io.Reader
+		cmd.Stdin = in
+	}
+	if out != nil {
+		cmd.Stdout = out
+	}
+	if errs != nil {
+		cmd.Stderr = errs
+	}
+	return closing, nil
+}
+
+// background starts a process that the daemon puts into the background, and writes its pid file.
+func (p *Process) background() (process.ID, error) {
+	who, err := p.identity()
+	if err != nil {
+		return process.ID{}, err
+	}
+	cmd := p.command(p.Start, who)
+	closing, err := p.streams(cmd, who, "")
+	defer closing()
+	if err != nil {
+		return process.ID{}, err
+	}
+	if err := cmd.Start(); err != nil {
+		return process.ID{}, err
+	}
+	id, err := process.Find(cmd.Process.Pid)
+	go cmd.Wait() //nolint:errcheck // to bury it; how it ended is seen elsewhere, and the daemon may end before it does
+	if err != nil {
+		return process.ID{}, fmt.Errorf("it ended at once")
+	}
+	err = who.as(func() error { return atomicfile.Write(p.PIDFile, []byte(strconv.Itoa(id.PID)), 0o644) })
+	if err != nil {
+		err = fmt.Errorf("cannot write the pid file %s: %w", p.PIDFile, atomicfile.Cause(err))
+	}
+	return id, err
+}
+
+// errSlow says that a command is still there when its time is over.
+var errSlow = errors.New("it is not done in time")
+
+// run runs a command to its end, for a time at most. One that is too slow goes on; left is its process then. What it writes
+// goes into the log file, if there is one.
+func (p *Process) run(ctx context.Context, words []string, limit time.Duration, log string) (left process.ID, err error) {
+	who, err := p.identity()
+	if err != nil {
+		return left, err
+	}
+	cmd := p.command(words, who)
+	closing, err := p.streams(cmd, who, log)
+	defer closing()
+	if err != nil {
+		return left, err
+	}
+	if err := cmd.Start(); err != nil {
+		return left, err
+	}
+	left, _ = process.Find(cmd.Process.Pid) //nolint:errcheck // it may have ended
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case err := <-ended:
+		return process.ID{}, err
+	case <-timer.C:
+		return left, errSlow
+	case <-ctx.Done():
+		return left, context.Cause(ctx)
+	}
+}
+
+// filled is a command with a process id put in.
+func filled(words []string, pid int) []string {
+	filled := slices.Clone(words)
+	for i, word := range filled {
+		filled[i] = strings.ReplaceAll(word, "{{PID}}", strconv.Itoa(pid))
+	}
+	return filled
+}

@@ -121,6 +121,9 @@ func WaitFor(t testing.TB, what string, holds func() bool) {
 	}
 }
 
+// Waited is WaitFor for tests that say themselves what went wrong: it reports whether it came about.
+func Waited(holds func() bool) bool { return waitFor(Patience, holds) }
+
 func waitFor(patience time.Duration, holds func() bool) bool {
 	deadline := time.Now().Add(patience)
 	for step := time.Millisecond; !holds(); step = min(2*step, 100*time.Millisecond) {

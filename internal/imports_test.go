@@ -11,7 +11,7 @@ import (
 // mayImport is docs/explanation/architecture.md as a table: what of ours each package may import.
 const mayImport = `
 serval/cmd/serval: cli
-serval/internal/cli: analysis atomicfile bluepill config control envfile finding front install installation listener pidfile plan process procfile ruby sequence site systemd unit worker
+serval/internal/cli: analysis atomicfile backend bluepill config control envfile finding front install installation listener pidfile plan process procfile restart ruby sequence site systemd unit worker
 serval/internal/front: config control dispatch generation handover http1 listener logs metrics pidfile server systemd worker
 serval/internal/server: dispatch http1 logs wire
 serval/internal/handover: listener server
@@ -44,7 +44,9 @@ serval/internal/installation: analysis atomicfile envfile plan procfile
 serval/internal/site:
 serval/ruby:
 serval/internal/generation: config worker
-serval/internal/backend: installation plan
+serval/internal/backend: installation plan proc restart worker
+serval/internal/restart: control installation plan proc
+serval/internal/proc:
 `
 
 func TestDependenciesPointOneWay(t *testing.T) {

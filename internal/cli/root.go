@@ -99,6 +99,10 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	if errors.Is(err, errDiffers) {
 		return exitError
 	}
+	var said exitStatus
+	if errors.As(err, &said) {
+		return int(said)
+	}
 	fmt.Fprintf(errs, "serval: %v\n", err)
 	if isUsage(err) {
 		return exitUsage
@@ -153,6 +157,7 @@ func newRoot(streams Streams, args []string, run func(context.Context, config.Co
 	root.AddCommand(newConfig(streams))
 	root.AddCommand(newNginx(streams))
 	root.AddCommand(newInstall(streams), newDiff(streams), newUninstall(streams))
+	root.AddCommand(newServiceCommands(streams)...)
 	return root
 }
 

@@ -1,0 +1,126 @@
+package backend
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"serval/internal/installation"
+)
+
+// lastLines is how many lines of a log an error has.
+const lastLines = 10
+
+// failure is the error about a service that is to blame itself: why, how its process ended, and the end of its log, as far as
+// it was written since the log had its mark.
+func (s *Systemd) failure(ctx context.Context, service installation.Service, mark int64, began time.Time, cause error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", service.Name, cause)
+	}
+	text := cause.Error()
+	if u, err := s.unit(ctx, service); err == nil && u.state() != Running {
+		if why := u.why(); why != "" {
+			text = why
+		}
+	}
+	return &Failure{service.Name, text, cause, s.lastWords(ctx, service, mark, began, lastLines)}
+}
+
+// Failure is the error about a service that is to blame itself.
+type Failure struct {
+	Service   string
+	Why       string
+	Cause     error
+	LastWords []string // of its log
+}
+
+// Error has the last lines of the log below the sentence.
+func (f *Failure) Error() string {
+	text := f.Service + ": " + f.Why
+	if len(f.LastWords) == 0 {
+		return text + "; its log says nothing"
+	}
+	return text + ". The last it said:\n    " + strings.Join(f.LastWords, "\n    ")
+}
+
+func (f *Failure) Unwrap() error { return f.Cause }
+
+// lastWords are the last lines of a service's log after a mark, else of its journal since a time.
+func (s *Systemd) lastWords(ctx context.Context, service installation.Service, mark int64, since time.Time, count int) []string {
+	if lines := tail(service.Log, mark, count); len(lines) > 0 {
+		return lines
+	}
+	args := []string{"--unit=" + service.Unit, "--lines=" + strconv.Itoa(count)}
+	if !since.IsZero() {
+		args = append(args, fmt.Sprintf("--since=@%d", since.Unix()))
+	}
+	out, err := journalctl(ctx, args...).Output()
+	if err != nil {
+		return nil
+	}
+	return lines(out, count)
+}
+
+// journalctl reads the system's journal: the messages alone.
+func journalctl(ctx context.Context, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, "journalctl", append([]string{"--quiet", "--no-pager", "--output=cat"}, args...)...)
+}
+
+// logEnd is how long a log is.
+func logEnd(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// tailSize is how much of a log's end is looked at for its last lines.
+const tailSize = 64 << 10
+
+// tail are the last lines of a file, from a byte on. A file that is shorter than that has been rotated, and counts from its
+// beginning.
+func tail(path string, from int64, count int) []string {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil
+	}
+	if from > info.Size() {
+		from = 0
+	}
+	return tailOf(file, from, info.Size(), count)
+}
+
+// tailOf are the last lines between two bytes of a file.
+func tailOf(file io.ReaderAt, from, to int64, count int) []string {
+	begin := max(from, to-tailSize)
+	text, err := io.ReadAll(io.NewSectionReader(file, begin, to-begin))
+	if err != nil {
+		return nil
+	}
+	if begin > from { // the first line is not whole
+		_, text, _ = bytes.Cut(text, []byte("\n"))
+	}
+	return lines(text, count)
+}
+
+// lines are the last lines of a text, without its end.
+func lines(text []byte, count int) []string {
+	trimmed := strings.TrimRight(string(text), "\n")
+	if trimmed == "" {
+		return nil
+	}
+	all := strings.Split(trimmed, "\n")
+	return all[max(0, len(all)-count):]
+}

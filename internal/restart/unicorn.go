@@ -1,0 +1,133 @@
+package restart
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"serval/internal/proc"
+)
+
+const (
+	// masterPatience is how long Unicorn may take from USR2 to executing itself, which it does at once.
+	masterPatience = 30 * time.Second
+
+	// followPatience is how long the service manager may take to find the new main process in the pid file.
+	followPatience = 10 * time.Second
+)
+
+// unicorn has a master start another one beside itself (USR2), waits until that one's workers serve, and ends the old one with
+// its workers (QUIT), if no hook in the app's configuration did so. If the new one does not come up it is ended, and the old one
+// goes on.
+func (w Web) unicorn(ctx context.Context, old int) error {
+	before, err := proc.Read(old)
+	if err != nil {
+		return ErrEnded
+	}
+	image, err := proc.Image(old)
+	if err != nil {
+		return err
+	}
+	if err := w.kill(old, w.signal()); err != nil {
+		return err
+	}
+	next, err := w.newMaster(ctx, before, image)
+	if err != nil {
+		return err
+	}
+	w.Say("the new master loads the app")
+	if err := w.newWorkers(ctx, next); err != nil {
+		if next.Alive() {
+			err = errors.Join(err, w.kill(next.PID, syscall.SIGTERM))
+		}
+		return err
+	}
+	return w.leave(ctx, before, next)
+}
+
+// newMaster waits for the child of the master that is no fork of it: it has executed Unicorn again.
+func (w Web) newMaster(ctx context.Context, old proc.Process, image string) (proc.Process, error) {
+	deadline := time.Now().Add(masterPatience)
+	for {
+		for _, child := range proc.Children(old.PID) {
+			now, err := proc.Image(child.PID)
+			if err == nil && now != image && strings.Contains(child.Title, "unicorn") {
+				return child, nil
+			}
+		}
+		switch {
+		case !old.Alive():
+			return proc.Process{}, ErrEnded
+		case time.Now().After(deadline):
+			return proc.Process{}, errors.New("it starts no new master: is one there already, of a restart before (a pid file that ends in .oldbin)?")
+		}
+		if err := pause(ctx); err != nil {
+			return proc.Process{}, err
+		}
+	}
+}
+
+// newWorkers waits until the new master's workers serve.
+func (w Web) newWorkers(ctx context.Context, next proc.Process) error {
+	b := boot{kind: kinds["Unicorn"], server: func() int { return next.PID }}
+	for last := ""; ; {
+		if !next.Alive() {
+			return errors.New("its new master ended while it loaded the app, and the old one goes on serving")
+		}
+		done, how, err := b.look(ctx)
+		if err != nil {
+			return errors.Join(err, errors.New("the old ones go on serving"))
+		}
+		if how != last && how != "" {
+			w.Say(how)
+			last = how
+		}
+		if done {
+			return nil
+		}
+		if err := pause(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// leave ends the old master and sees to it that the new one is the main process then.
+func (w Web) leave(ctx context.Context, old, next proc.Process) error {
+	w.Say("the old master finishes its requests")
+	if old.Alive() {
+		if err := w.kill(old.PID, syscall.SIGQUIT); err != nil && !errors.Is(err, ErrEnded) {
+			return err
+		}
+	}
+	var since time.Time
+	for {
+		if !old.Alive() {
+			if since.IsZero() {
+				since = time.Now()
+			}
+			main, err := w.Main(ctx)
+			above := slices.ContainsFunc(proc.Descendants(main), next.Same) // a shell, for one
+			switch {
+			case err != nil:
+				return err
+			case main == next.PID || main != 0 && above:
+				return nil
+			case !next.Alive() || time.Since(since) > followPatience:
+				return errors.New("its new master was not taken for the main process: have Unicorn write its pid file to " + w.pidFile())
+			}
+		}
+		if err := pause(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (w Web) pidFile() string {
+	if w.Service.PIDFile == "" {
+		return "$CUSTOM_WEB_PID_FILE, and install again"
+	}
+	return w.Service.PIDFile
+}

@@ -268,7 +268,7 @@ func TestACommandThatGoesIntoTheBackgroundByItself(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := shell("web", fmt.Sprintf("sleep 600 & echo $! >%s/web.pid", dir))
-	p.Daemonize, p.PIDFile, p.StartGrace = false, dir+"/web.pid", time.Second
+	p.Daemonize, p.PIDFile, p.StartGrace = false, dir+"/web.pid", 3*time.Second
 	r := start(t, p)
 	pid := r.await("web(pid:N): up\n")
 	if text, _ := os.ReadFile(p.PIDFile); strings.TrimSpace(string(text)) != strconv.Itoa(pid) {
@@ -286,7 +286,7 @@ func TestACommandThatStaysInTheForegroundIsTheProcessIfItsFileSaysSo(t *testing.
 	dir := t.TempDir()
 	named := shell("named", fmt.Sprintf("echo $$ >%s/named.pid; exec sleep 600", dir))
 	named.Daemonize, named.PIDFile, named.StartGrace = false, dir+"/named.pid", time.Second
-	nameless := shell("nameless", fmt.Sprintf("echo $$ >>%s/started; exec sleep 600", dir))
+	nameless := shell("nameless", fmt.Sprintf("sleep 600 & echo $$ $! >>%s/started; wait", dir))
 	nameless.Daemonize, nameless.StartGrace, nameless.OnStartTimeout = false, time.Second, "unmonitor"
 	r := start(t, named, nameless)
 	pid := r.await("named(pid:N): up\nnameless(pid:): unmonitored\n")
@@ -307,7 +307,7 @@ func TestAPIDCommandFindsTheProcess(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := shell("web", fmt.Sprintf("sleep 600 & echo $! >%s/number", dir))
-	p.Daemonize, p.StartGrace, p.PIDCommand, p.ForgetPID = false, time.Second, fmt.Sprintf("cat %s/number | head -1", dir), true
+	p.Daemonize, p.StartGrace, p.PIDCommand, p.ForgetPID = false, 3*time.Second, fmt.Sprintf("cat %s/number | head -1", dir), true
 	r := start(t, p)
 	pid := r.await("web(pid:N): up\n")
 	t.Cleanup(func() { syscall.Kill(pid, syscall.SIGKILL) })

@@ -513,22 +513,10 @@ func (m *monitor) startItself(ctx context.Context, a *action, issued func()) {
 	m.log(failure, "Execution is taking longer than expected.")
 	m.log(failure, "Did you forget to tell bluepill to daemonize this process?")
 	// No pid file names it, so it would be started again, and again: it does not stay.
-	m.bury(left)
+	if left.Alive() {
+		m.endGroup(left.PID) // with all that it has started
+	}
 	a.slow = true
-}
-
-// bury ends a command that has stayed in the foreground, with all that it started.
-func (m *monitor) bury(left process.ID) {
-	h, err := left.Open()
-	if err != nil {
-		return
-	}
-	defer h.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	if err := sequence.MustParse("term, 2, kill").Run(ctx, h); err != nil {
-		m.log(failure, "Process %d: %v", left.PID, err)
-	}
 }
 
 // stop stops the process that is there.
@@ -584,7 +572,7 @@ func (m *monitor) ownGroup(pid int) int {
 	return 0
 }
 
-// endGroup ends what is left of a process's group after its end. While a group has members, no process gets its number.
+// endGroup ends what is left of a process group; 0 is none. While a group has members, no process gets its number.
 func (m *monitor) endGroup(group int) {
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		if group == 0 || syscall.Kill(-group, signal) != nil {

@@ -1,0 +1,165 @@
+package unit
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"serval/internal/analysis"
+	"serval/internal/installation"
+	"serval/internal/testkit"
+)
+
+// goldenApp is an app of a golden file on disk. The file is the app: each of its files after a line "-- PATH --", where ENV is
+// the environment file. Lines before the first of them are options: "current" for an app behind such a link, "systemd: 254",
+// "user: root", "scale: worker=3".
+type goldenApp struct {
+	top          string // a directory of its own
+	directory    string
+	systemd      *Systemd
+	installation installation.Installation
+}
+
+func newGoldenApp(t *testing.T, input string) *goldenApp {
+	t.Helper()
+	a := &goldenApp{top: t.TempDir()}
+	a.directory = filepath.Join(a.top, "blog")
+	a.systemd = &Systemd{Directory: filepath.Join(a.top, "units"), Version: 252, Serval: filepath.Join(a.top, "bin/serval"), StateDir: filepath.Join(a.top, "state"),
+		Readable: func(path, user, group string) bool { return user == "daemon" }}
+	a.installation = installation.Installation{App: "blog", User: "daemon", Counts: map[string]int{}}
+	for _, program := range []string{"serval", "bundle", "puma", "env", "sleep", "falcon"} {
+		a.write(t, "bin/"+program, "#!/bin/sh\n", 0o755)
+	}
+	var name, text string
+	env := "PATH=" + filepath.Join(a.top, "bin") + "\n"
+	done := func() {
+		if name == "ENV" {
+			env += text
+		} else if name != "" {
+			a.write(t, a.inApp(name), text, 0o755)
+		}
+	}
+	for line := range strings.Lines(input) {
+		if next, isFile := strings.CutPrefix(strings.TrimSuffix(line, " --\n"), "-- "); isFile {
+			done()
+			name, text = next, ""
+			continue
+		}
+		if name == "" {
+			a.option(t, strings.TrimSpace(line))
+		}
+		text += line
+	}
+	done()
+	a.write(t, "app.env", env, 0o600)
+	a.installation.EnvFiles = []string{filepath.Join(a.top, "app.env")}
+	return a
+}
+
+func (a *goldenApp) inApp(name string) string {
+	if filepath.Base(a.directory) == "current" {
+		return "blog/releases/1/" + name
+	}
+	return "blog/" + name
+}
+
+func (a *goldenApp) option(t *testing.T, line string) {
+	t.Helper()
+	key, value, _ := strings.Cut(line, ": ")
+	switch key {
+	case "current":
+		a.directory = filepath.Join(a.top, "blog", "current")
+		if err := os.MkdirAll(filepath.Join(a.top, "blog/releases/1"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("releases/1", a.directory); err != nil {
+			t.Fatal(err)
+		}
+	case "systemd":
+		fmt.Sscan(value, &a.systemd.Version)
+	case "user":
+		a.installation.User = value
+	case "group":
+		a.installation.Group = value
+	case "scale":
+		name, count, _ := strings.Cut(value, "=")
+		n := 0
+		fmt.Sscan(count, &n)
+		a.installation.Counts[name] = n
+	default:
+		t.Fatalf("the golden file begins with %q", line)
+	}
+}
+
+func (a *goldenApp) write(t *testing.T, name, text string, mode os.FileMode) {
+	t.Helper()
+	path := filepath.Join(a.top, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// files are what install would put on disk.
+func (a *goldenApp) files(t *testing.T) []installation.File {
+	t.Helper()
+	found := analysis.Analyze(os.DirFS(a.directory), analysis.Options{App: "blog", Directory: a.directory, Environment: "production"})
+	if wrong := found.Findings.Errors(); len(wrong) > 0 {
+		t.Fatal(wrong)
+	}
+	a.installation.Directory, a.installation.Prefix = a.directory, found.Prefix
+	services, err := a.installation.Services(found.Plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := a.systemd.Files(a.installation, found.Plan, services)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func TestUnitsAreAsTheirGoldenFilesSay(t *testing.T) {
+	testkit.Golden(t, "test/units", 20, func(t *testing.T, input string) string {
+		a := newGoldenApp(t, input)
+		var b strings.Builder
+		var units []string
+		for _, f := range a.files(t) {
+			switch f.Kind {
+			case installation.Text:
+				fmt.Fprintf(&b, "-- %s (%04o) --\n%s", f.Path, f.Mode, f.Text)
+			case installation.Link:
+				fmt.Fprintf(&b, "-- %s -> %s --\n", f.Path, f.Text)
+			case installation.Directory:
+				t.Errorf("%s is a directory", f.Path)
+			}
+			if f.Kind == installation.Text && filepath.Dir(f.Path) == a.systemd.Directory {
+				units = append(units, f.Path)
+				a.write(t, strings.TrimPrefix(f.Path, a.top), f.Text, f.Mode)
+			}
+		}
+		a.verify(t, units)
+		return strings.ReplaceAll(b.String(), a.top, "")
+	})
+}
+
+// verify has systemd itself look at units, where there is one.
+func (a *goldenApp) verify(t *testing.T, units []string) {
+	t.Helper()
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil || len(units) == 0 || a.systemd.Version > 252 {
+		return
+	}
+	said, err := exec.Command(analyze, append([]string{"verify", "--man=no"}, units...)...).CombinedOutput()
+	// Of what is wrong with the machine's own units, nothing is our doing.
+	wrong := slices.DeleteFunc(strings.Split(string(said), "\n"), func(line string) bool { return !strings.Contains(line, "serval") && !strings.Contains(line, "cloud66") })
+	if len(wrong) > 0 || err != nil {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, said)
+	}
+}

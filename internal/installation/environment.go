@@ -11,6 +11,7 @@ import (
 	"serval/internal/analysis"
 	"serval/internal/envfile"
 	"serval/internal/plan"
+	"serval/internal/procfile"
 )
 
 // Path is where programs are looked for when no environment file names PATH. It is systemd's and Debian's.
@@ -38,10 +39,7 @@ func (i Installation) Given(p plan.Process) map[string]string {
 		// The link current, and not the release that it leads to at the start: a web server that restarts itself goes there.
 		"PWD": i.Directory,
 	}
-	if gemfile := i.gemfile(); gemfile != "" && (p.Server == "Puma" || p.Server == "Unicorn") {
-		// Bundler would name the release's, and a Puma that restarts itself would look for its gems there for ever.
-		given["BUNDLE_GEMFILE"] = gemfile
-	}
+	i.follow(given, p)
 	if name, err := os.Hostname(); err == nil {
 		given["SERVER_NAME"] = name
 	}
@@ -49,11 +47,28 @@ func (i Installation) Given(p plan.Process) map[string]string {
 	return given
 }
 
-// gemfile is the Gemfile by the link current; empty where there is no such link or no Gemfile.
-func (i Installation) gemfile() string {
+// follow adds what has a web server that restarts itself go to where the link current leads then, and not to the release that it
+// was started in. A command that takes a shell may have gone elsewhere.
+func (i Installation) follow(given map[string]string, p plan.Process) {
 	if info, err := os.Lstat(i.Directory); err != nil || info.Mode()&os.ModeSymlink == 0 {
-		return ""
+		return
 	}
+	if command, err := procfile.Split(p.Command); err != nil || command.Shell {
+		return
+	}
+	switch p.Server {
+	case "Serval":
+		given["SERVAL_DIR"] = i.Directory
+	case "Puma", "Unicorn":
+		// Bundler would name the release's, and look for gems there for ever.
+		if gemfile := i.gemfile(); gemfile != "" {
+			given["BUNDLE_GEMFILE"] = gemfile
+		}
+	}
+}
+
+// gemfile is the app's Gemfile; empty where there is none.
+func (i Installation) gemfile() string {
 	for _, name := range []string{"Gemfile", "gems.rb"} {
 		path := filepath.Join(i.Directory, name)
 		if _, err := os.Stat(path); err == nil {

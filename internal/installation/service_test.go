@@ -102,7 +102,7 @@ func TestATemplateIsForAllInstances(t *testing.T) {
 	}
 }
 
-func TestThroughTheLinkCurrentPumaFindsTheNextReleasesGems(t *testing.T) {
+func TestThroughTheLinkCurrentAWebServerFindsTheNextRelease(t *testing.T) {
 	base := t.TempDir()
 	for name, err := range map[string]error{
 		"release": os.Mkdir(filepath.Join(base, "1"), 0o755),
@@ -113,9 +113,18 @@ func TestThroughTheLinkCurrentPumaFindsTheNextReleasesGems(t *testing.T) {
 			t.Fatal(name, err)
 		}
 	}
-	for want, c := range map[string]struct{ dir, server string }{filepath.Join(base, "current", "Gemfile"): {"current", "Puma"}, "": {"current", "Serval"}, " ": {"1", "Puma"}} {
-		if have := (Installation{Directory: filepath.Join(base, c.dir)}).Given(plan.Process{Server: c.server})["BUNDLE_GEMFILE"]; have != strings.TrimSpace(want) {
-			t.Errorf("%v: %q", c, have)
+	current, gemfile := filepath.Join(base, "current"), filepath.Join(base, "current", "Gemfile")
+	for c, want := range map[[3]string][2]string{
+		{"current", "Puma", "bundle exec puma"}:       {gemfile, ""},
+		{"current", "Puma", "cd x; bundle exec puma"}: {"", ""},
+		{"current", "Serval", "serval"}:               {"", current},
+		{"current", "Serval", "cd x && serval"}:       {"", ""},
+		{"current", "", "bundle exec sidekiq"}:        {"", ""},
+		{"1", "Puma", "bundle exec puma"}:             {"", ""},
+	} {
+		given := Installation{Directory: filepath.Join(base, c[0])}.Given(plan.Process{Server: c[1], Command: c[2]})
+		if given["BUNDLE_GEMFILE"] != want[0] || given["SERVAL_DIR"] != want[1] {
+			t.Errorf("%q: %q", c, given)
 		}
 	}
 }

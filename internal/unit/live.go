@@ -1,6 +1,7 @@
 package unit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -44,13 +45,13 @@ func (s *Systemd) Withdraw(ctx context.Context, _ installation.Installation, pat
 	if err != nil {
 		return fmt.Errorf("systemd does not say what runs: %w", err)
 	}
-	// A socket has its gate stopped with it, and must not start anything while the web server stops.
+	// The web server first, which a socket would take along, and what else there is by name.
 	slices.SortFunc(there, func(a, b dbus.UnitStatus) int {
-		return strings.Compare(filepath.Ext(b.Name), filepath.Ext(a.Name)) // .socket before .service
+		return cmp.Or(strings.Compare(filepath.Ext(a.Name), filepath.Ext(b.Name)), strings.Compare(a.Name, b.Name))
 	})
 	for _, u := range there {
-		if u.ActiveState == "inactive" || u.ActiveState == "failed" {
-			continue
+		if u.ActiveState == "inactive" || u.ActiveState == "failed" || strings.HasSuffix(u.Name, "_gate.service") {
+			continue // a gate goes with its socket
 		}
 		say("stopping " + u.Name)
 		if err := stopUnit(ctx, conn, u.Name); err != nil {

@@ -1,0 +1,200 @@
+package test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"serval/internal/testkit"
+)
+
+// host is a machine with a user deploy, and the app blog in /srv/blog/current, which is a link to a release.
+type host struct {
+	*testkit.Sandbox
+	t *testing.T
+}
+
+// talker is a process that says what it gets, and ends at TERM.
+const talker = `$stdout.sync = true
+%w[QUIT USR1 HUP].each { |name| trap(name) { puts "got #{name}" } }
+trap("TERM") { puts "got TERM"; exit }
+puts "#{$0} #{ARGV.join(" ")} as #{Process.uid}, #{ENV["SECRET"]}"
+sleep
+`
+
+const installedApp = `RELEASE = File.basename(__dir__)
+run ->(env) { [200, {}, [[RELEASE, Process.uid, ENV["SECRET"], ENV["STACK_PATH"]].join(" ")]] }
+`
+
+const installedProcfile = `custom_web: serval -e $RACK_ENV -b unix:///tmp/web_server.sock --pidfile /tmp/web_server.pid
+worker: ruby talker.rb {{UNIQUE_INT}}
+clock: ruby talker.rb clock
+`
+
+func newHost(t *testing.T) *host {
+	t.Helper()
+	t.Parallel()
+	h := &host{testkit.NewSandbox(t), t}
+	h.Do("useradd", "--system", "--user-group", "--create-home", "deploy")
+	for _, release := range []string{"1", "2"} {
+		dir := "/srv/blog/releases/" + release
+		h.Write(dir+"/config.ru", installedApp)
+		h.Write(dir+"/talker.rb", talker)
+		h.Write(dir+"/Procfile", installedProcfile)
+		h.Write(dir+"/.cloud66/manifest.yml", "production:\n  procfile_metadata:\n    worker:\n      count: 2\n")
+	}
+	h.Do("ln", "-s", "releases/1", "/srv/blog/current")
+	h.Do("chown", "-R", "deploy:", "/srv/blog")
+	h.Write("/etc/app.env", "SECRET=\"one two\"\n")
+	h.Do("chgrp", "deploy", "/etc/app.env")
+	h.Do("chmod", "0640", "/etc/app.env")
+	return h
+}
+
+// serval runs serval in the app's directory.
+func (h *host) serval(args ...string) (said string, status int) {
+	h.t.Helper()
+	return h.Run(append([]string{"env", "-C", "/srv/blog/current", "PWD=/srv/blog/current", h.Serval}, args...)...)
+}
+
+// does runs serval, which must succeed.
+func (h *host) does(args ...string) string {
+	h.t.Helper()
+	said, status := h.serval(args...)
+	if status != 0 {
+		h.t.Fatalf("serval %q ended with status %d\n%s", args, status, said)
+	}
+	return said
+}
+
+// refuses runs serval, which must fail and say why.
+func (h *host) refuses(because string, args ...string) {
+	h.t.Helper()
+	said, status := h.serval(args...)
+	if status != 1 || !strings.Contains(said, because) {
+		h.t.Errorf("serval %q ended with status %d and not with %q\n%s", args, status, because, said)
+	}
+}
+
+// get asks the web server.
+func (h *host) get() string {
+	h.t.Helper()
+	return h.Do("curl", "--no-progress-meter", "--max-time", "30", "--unix-socket", "/tmp/web_server.sock", "http://localhost/")
+}
+
+// traces is all that an install could leave: files with what is in them, and links.
+func (h *host) traces() string {
+	h.t.Helper()
+	return h.Do("bash", "-c", `find /etc/systemd/system /var/lib/serval /srv/blog \( -type f -exec md5sum {} + \) -o -type l -printf '%p -> %l\n' -o -type d -print 2>/dev/null | grep -v /log/ | sort; true`)
+}
+
+// expect compares what a text has, line by line as regular expressions in order.
+func (h *host) expect(text string, patterns ...string) {
+	h.t.Helper()
+	rest := text
+	for _, p := range patterns {
+		at := regexp.MustCompile("(?m)" + p).FindStringIndex(rest)
+		if at == nil {
+			h.t.Errorf("there is no %q at its place in\n%s", p, text)
+			return
+		}
+		rest = rest[at[1]:]
+	}
+}
+
+func TestAnAppIsInstalledChangedAndUninstalled(t *testing.T) {
+	h := newHost(t)
+	nothing := h.traces()
+	if said, status := h.Run("su", "deploy", "-c", "cd /srv/blog/current && serval install"); status != 1 || !strings.Contains(said, "written by root") {
+		t.Errorf("status %d: %s", status, said)
+	}
+
+	said := h.does("install", "--env-file", "/etc/app.env")
+	h.expect(said, "^blog is installed for systemd, to run as deploy:$", "new +/etc/systemd/system/cloud66_web_server.service$", "new +/etc/systemd/system/cloud66_web_server.socket$",
+		"new +/etc/systemd/system/cloud66_process_worker@.service$", "^Start it by serval start, or systemctl start cloud66_web_server.service$")
+	units := []string{"cloud66_web_server.service", "cloud66_web_server.socket", "cloud66_process_worker@1.service", "cloud66_process_worker@2.service", "cloud66_process_clock@1.service"}
+	h.expect(h.Do(append([]string{"systemctl", "is-enabled"}, units...)...), strings.Repeat("enabled\n", len(units)))
+	if state, _ := h.Run("systemctl", "is-active", units[0]); state != "inactive\n" {
+		t.Errorf("the web server is %s", state)
+	}
+	if said := h.does("install"); !strings.Contains(said, "nothing has changed") {
+		t.Errorf("a second install says %s", said)
+	}
+	if said, status := h.serval("diff"); said != "" || status != 0 {
+		t.Errorf("status %d, there is a difference\n%s", status, said)
+	}
+
+	h.Do(append([]string{"systemctl", "start"}, units...)...)
+	uid := strings.TrimSpace(h.Do("id", "-u", "deploy"))
+	if got, want := h.get(), "1 "+uid+" one two /srv/blog/current"; got != want {
+		t.Errorf("the web server says %q in place of %q", got, want)
+	}
+	log := func(name string) string { return h.Do("cat", "/srv/blog/current/log/"+name) }
+	testkit.WaitFor(t, "the second worker to speak", func() bool { return strings.Contains(log("worker_2.log"), "talker.rb 1012 as "+uid+", one two") })
+	if owner := h.Do("stat", "-c", "%U %a", "/srv/blog/current/log/custom_web.log", "/srv/blog/current/log"); owner != "deploy 640\ndeploy 755\n" {
+		t.Errorf("the log belongs to %s", owner)
+	}
+	main := h.Show(units[0], "MainPID")
+
+	// The app changes: one process is gone, one is new, one has fewer instances and another command.
+	h.Do("ln", "-sfn", "releases/2", "/srv/blog/current")
+	h.Write("/srv/blog/releases/2/Procfile", strings.Replace(installedProcfile, "clock:", "mailer:", 1))
+	h.Write("/srv/blog/releases/2/.cloud66/manifest.yml", "procfile_metadata:\n  worker:\n    stop_sequence: quit, 1, term, 5, kill\n")
+	said, status := h.serval("diff")
+	if status != 1 {
+		t.Errorf("status %d where there is a difference", status)
+	}
+	h.expect(said, `^--- /etc/systemd/system/cloud66_process_worker@.service\n\+\+\+ /etc/systemd/system/cloud66_process_worker@.service\n@@ -\d+,\d+ \+\d+,\d+ @@$`,
+		"^ KillMode=mixed$", `^\+ExecStop=/usr/local/bin/serval sequence "quit, 1, term, 5, kill" \$MAINPID$`,
+		`^--- /dev/null\n\+\+\+ /etc/systemd/system/cloud66_process_mailer@.service$`, `^-/etc/systemd/system/multi-user.target.wants/cloud66_process_worker@2.service`)
+	said = h.does("install")
+	h.expect(said, "^stopping cloud66_process_clock@1.service$", "changed +/etc/systemd/system/cloud66_process_worker@.service", "new +/etc/systemd/system/cloud66_process_mailer@.service",
+		"removed +/etc/systemd/system/cloud66_process_clock@.service", "^What runs has its old settings until serval restart --hard.$")
+	h.expect(said, "^stopping cloud66_process_worker@2.service$")
+	for unit, want := range map[string]string{units[0]: "active", units[2]: "active", units[3]: "inactive", units[4]: "inactive", "cloud66_process_mailer@1.service": "inactive"} {
+		if state, _ := h.Run("systemctl", "is-active", unit); strings.TrimSpace(state) != want {
+			t.Errorf("%s is %s", unit, state)
+		}
+	}
+	if state, _ := h.Run("systemctl", "is-enabled", units[3]); strings.TrimSpace(state) == "enabled" {
+		t.Error("the second worker is enabled still")
+	}
+	if now := h.Show(units[0], "MainPID"); now != main {
+		t.Errorf("the web server has PID %s in place of %s", now, main)
+	}
+	h.Do("systemctl", "reload", units[0])
+	if got := h.get(); !strings.HasPrefix(got, "2 ") {
+		t.Errorf("after a reload the web server says %q", got)
+	}
+
+	// What somebody has edited is not lost.
+	h.Do("sed", "-i", "s/RestartSec=1/RestartSec=7/", "/etc/systemd/system/cloud66_web_server.service")
+	h.refuses("cloud66_web_server.service was edited after it was installed", "install")
+	h.refuses("cloud66_web_server.service was edited after it was installed", "uninstall")
+	h.does("install", "--force")
+	h.refuses("nothing is installed of nobodys", "uninstall", "--app", "nobodys")
+
+	h.Do("rm", "-r", "/srv/blog/releases/2/Procfile") // uninstall takes no app
+	said = h.does("uninstall")
+	h.expect(said, "^stopping cloud66_web_server.service$", "removed +/etc/systemd/system/cloud66_web_server.service$", "^blog is not installed any more.$")
+	if left := h.Do("systemctl", "list-units", "--all", "--plain", "--no-legend", "cloud66*"); left != "" {
+		t.Errorf("there are still\n%s", left)
+	}
+	h.Do("ln", "-sfn", "releases/1", "/srv/blog/current")
+	for _, line := range difference(nothing, h.traces()) {
+		if !strings.Contains(line, "/var/lib/serval") && !strings.Contains(line, "/srv/blog/releases/2/") && !strings.Contains(line, ".wants") && !strings.HasSuffix(line, "/log\n") {
+			t.Errorf("this is there afterwards: %s", line)
+		}
+	}
+	h.refuses("nothing is installed of blog", "uninstall")
+}
+
+// difference are the lines that are only in the second text.
+func difference(before, after string) (lines []string) {
+	for line := range strings.Lines(after) {
+		if !strings.Contains(before, line) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}

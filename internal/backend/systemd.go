@@ -165,7 +165,7 @@ func (s *Systemd) stop(ctx context.Context, service installation.Service, say Pr
 	return nil
 }
 
-// Reload reloads the units that say how.
+// Reload restarts the web server by its signal, if it has one to restart by, and has systemd reload other units that say how.
 func (s *Systemd) Reload(ctx context.Context, services []installation.Service, say Progress) error {
 	if err := s.allowed(); err != nil {
 		return err
@@ -176,22 +176,27 @@ func (s *Systemd) Reload(ctx context.Context, services []installation.Service, s
 		if err != nil {
 			return err
 		}
-		if u.is("CanReload") {
+		if u.is("CanReload") && (!service.Process.Web || restart.Hard(service.Process) == "") {
 			able = append(able, service)
 		}
 	}
 	if len(able) == 0 {
 		return fmt.Errorf("%s cannot be reloaded: use serval restart", names(services))
 	}
-	return each(able, func(service installation.Service) error {
-		began, mark := time.Now(), logEnd(service.Log)
-		say(Event{service.Name, Doing, "reloading"})
-		if err := s.job(ctx, service, s.conn.ReloadUnitContext); err != nil {
-			return s.failure(ctx, service, mark, began, err)
-		}
-		say(Event{service.Name, Done, "reloaded in " + seconds(began)})
-		return nil
-	})
+	return each(able, func(service installation.Service) error { return s.reload(ctx, service, say) })
+}
+
+func (s *Systemd) reload(ctx context.Context, service installation.Service, say Progress) error {
+	if service.Process.Web {
+		return s.restartWeb(ctx, service, false, say)
+	}
+	began, mark := time.Now(), logEnd(service.Log)
+	say(Event{service.Name, Doing, "reloading"})
+	if err := s.job(ctx, service, s.conn.ReloadUnitContext); err != nil {
+		return s.failure(ctx, service, mark, began, err)
+	}
+	say(Event{service.Name, Done, "reloaded in " + seconds(began)})
+	return nil
 }
 
 // verb is a method of systemd's that makes a job.

@@ -20,14 +20,14 @@ func (s *Systemd) Scale(ctx context.Context, i *installation.Installation, p pla
 	if named == nil || named.Web {
 		return fmt.Errorf("%s has no instances that could be counted", process)
 	}
-	more, less, err := s.instances(ctx, *i, p, *named, count)
+	f, err := s.formation(ctx, *i, p, *named, count)
 	if err != nil {
 		return err
 	}
-	if err := s.enlarge(ctx, more, say); err != nil {
+	if err := s.enlarge(ctx, f, say); err != nil {
 		return err
 	}
-	if err := s.reduce(ctx, less, say); err != nil {
+	if err := s.reduce(ctx, f.more, say); err != nil {
 		return err
 	}
 	if i.Counts = maps.Clone(i.Counts); i.Counts == nil {
@@ -37,40 +37,51 @@ func (s *Systemd) Scale(ctx context.Context, i *installation.Installation, p pla
 	return nil
 }
 
-// instances are those that do not run or are not enabled, of numbers up to count, and those of higher numbers that are either.
-func (s *Systemd) instances(ctx context.Context, i installation.Installation, p plan.Plan, process plan.Process, count int) (more, less []installation.Service, err error) {
+// formation is what there is of a process, seen from how many there should be.
+type formation struct {
+	idle    []installation.Service // that do not run or not from the next boot on
+	missing []installation.Service // of these, those that are neither
+	more    []installation.Service // than there should be
+}
+
+func (s *Systemd) formation(ctx context.Context, i installation.Installation, p plan.Plan, process plan.Process, count int) (f formation, err error) {
 	last := max(count, i.Count(process))
 	for number := 1; ; number++ {
 		service, err := i.Service(p, process, number)
 		if err != nil {
-			return nil, nil, err
+			return f, err
 		}
 		u, err := s.unit(ctx, service)
 		if err != nil {
-			return nil, nil, err
+			return f, err
 		}
-		there := u.state() != Stopped && u.state() != Failed || u.text("UnitFileState") == "enabled"
+		enabled := u.text("UnitFileState") == "enabled"
+		there := enabled || u.state() != Stopped && u.state() != Failed
+		if number > last && !there { // nobody has others than those in a row
+			return f, nil
+		}
 		switch {
-		case number <= count && (u.state() != Running || u.text("UnitFileState") != "enabled"):
-			more = append(more, service)
 		case number > count && there:
-			less = append(less, service)
-		case number > last && !there: // and nobody has others than those in a row
-			return more, less, nil
+			f.more = append(f.more, service)
+		case number <= count && !there:
+			f.missing = append(f.missing, service)
+		}
+		if number <= count && (u.state() != Running || !enabled) {
+			f.idle = append(f.idle, service)
 		}
 	}
 }
 
-// enlarge starts instances and has them start with the host. If one does not come up, none of them stays.
-func (s *Systemd) enlarge(ctx context.Context, services []installation.Service, say Progress) error {
-	if len(services) == 0 {
+// enlarge starts instances and has them start with the host. If one does not come up, none stays that was not there.
+func (s *Systemd) enlarge(ctx context.Context, f formation, say Progress) error {
+	if len(f.idle) == 0 {
 		return nil
 	}
-	if _, _, err := s.conn.EnableUnitFilesContext(ctx, units(services), false, false); err != nil {
-		return s.refused(services[0], err)
+	if _, _, err := s.conn.EnableUnitFilesContext(ctx, units(f.idle), false, false); err != nil {
+		return s.refused(f.idle[0], err)
 	}
-	if err := s.Start(ctx, services, say); err != nil {
-		return errors.Join(err, s.reduce(context.WithoutCancel(ctx), services, func(Event) {}))
+	if err := s.Start(ctx, f.idle, say); err != nil {
+		return errors.Join(err, s.reduce(context.WithoutCancel(ctx), f.missing, func(Event) {}))
 	}
 	return nil
 }

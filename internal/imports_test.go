@@ -44,9 +44,8 @@ serval/internal/installation: analysis atomicfile envfile plan procfile
 serval/internal/site:
 serval/ruby:
 serval/internal/generation: config worker
-serval/internal/backend: installation plan proc restart worker
-serval/internal/restart: control installation plan proc
-serval/internal/proc:
+serval/internal/backend: installation plan process restart worker
+serval/internal/restart: control installation plan process
 `
 
 func TestDependenciesPointOneWay(t *testing.T) {

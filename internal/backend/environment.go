@@ -5,13 +5,13 @@ import (
 	"strings"
 
 	"serval/internal/installation"
-	"serval/internal/proc"
+	"serval/internal/process"
 )
 
 // changed are the variables whose values a start would give to a service's main process, and which that has otherwise now, or
 // has and would not get; none when nobody can tell.
 func (u unit) changed(service installation.Service) []string {
-	env, known, err := proc.Environ(u.pid())
+	env, known, err := process.Environ(u.pid())
 	if err != nil || !known || env["INVOCATION_ID"] == "" { // systemd always gives that
 		return nil
 	}

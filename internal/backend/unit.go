@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"serval/internal/installation"
-	"serval/internal/proc"
+	"serval/internal/process"
 	"serval/internal/worker"
 )
 
@@ -173,7 +173,7 @@ func (s *Systemd) status(ctx context.Context, service installation.Service) (Sta
 // memory is what a process and all below it use, in bytes; 0 when this user may not know.
 func memory(pid int) (sum int64) {
 	all := []int{pid}
-	for _, p := range proc.Descendants(pid) {
+	for _, p := range process.Descendants(pid) {
 		all = append(all, p.PID)
 	}
 	for _, pid := range all {

@@ -3,24 +3,29 @@ package backend
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"serval/internal/installation"
+	"serval/internal/restart"
 )
 
 // lastLines is how many lines of a log an error has.
 const lastLines = 10
 
-// failure is the error about a service that is to blame itself: why, how its process ended, and the end of its log, as far as
-// it was written since the log had its mark.
+// failure is the error about a service that is to blame itself: why, how its process ended, and what its log says of that, as
+// far as it was written since the log had its mark.
 func (s *Systemd) failure(ctx context.Context, service installation.Service, mark int64, began time.Time, cause error) error {
-	if ctx.Err() != nil {
+	var told *restart.Told
+	if ctx.Err() != nil || errors.As(cause, &told) {
 		return fmt.Errorf("%s: %w", service.Name, cause)
 	}
 	text := cause.Error()
@@ -46,17 +51,17 @@ func (f *Failure) Error() string {
 	if len(f.LastWords) == 0 {
 		return text + "; its log says nothing"
 	}
-	return text + ". The last it said:\n    " + strings.Join(f.LastWords, "\n    ")
+	return text + ". Its log says:\n    " + strings.Join(f.LastWords, "\n    ")
 }
 
 func (f *Failure) Unwrap() error { return f.Cause }
 
-// lastWords are the last lines of a service's log after a mark, else of its journal since a time.
+// lastWords is what a service's log says of its failure: the log after a mark, else the journal since a time.
 func (s *Systemd) lastWords(ctx context.Context, service installation.Service, mark int64, since time.Time, count int) []string {
-	if lines := tail(service.Log, mark, count); len(lines) > 0 {
-		return lines
+	if lines := tail(service.Log, mark, lookedAt); len(lines) > 0 {
+		return Telling(lines, count)
 	}
-	args := []string{"--unit=" + service.Unit, "--lines=" + strconv.Itoa(count)}
+	args := []string{"--unit=" + service.Unit, "--lines=" + strconv.Itoa(lookedAt)}
 	if !since.IsZero() {
 		args = append(args, fmt.Sprintf("--since=@%d", since.Unix()))
 	}
@@ -64,7 +69,23 @@ func (s *Systemd) lastWords(ctx context.Context, service installation.Service, m
 	if err != nil {
 		return nil
 	}
-	return lines(out, count)
+	return Telling(lines(out, lookedAt), count)
+}
+
+// lookedAt is how many lines are looked at for those that tell why something failed.
+const lookedAt = 200
+
+var mistake = regexp.MustCompile(`(?i)error|exception|unable|cannot|failed|fatal`)
+
+// Telling are the lines of a log that tell why a service failed: the first that sounds like it, as what follows is often the
+// same again, and those after it; the last lines where none sounds like it.
+func Telling(lines []string, count int) []string {
+	first := slices.IndexFunc(lines, mistake.MatchString)
+	if first < 0 {
+		first = len(lines) - count
+	}
+	first = max(first, 0)
+	return lines[first:min(first+count, len(lines))]
 }
 
 // journalctl reads the system's journal: the messages alone.

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"serval/internal/proc"
+	"serval/internal/process"
 )
 
 // answers is a server that is known by its answers alone: it serves when it answers a request.
@@ -18,7 +18,7 @@ type answers struct {
 	Web
 	pid      int
 	image    string
-	children []proc.Process
+	children []process.ID
 	since    time.Time
 }
 
@@ -42,8 +42,8 @@ func (a *answers) restarted(ctx context.Context) (bool, string, error) {
 	if a.since.IsZero() {
 		a.since = time.Now()
 	}
-	image, err := proc.Image(a.pid)
-	changed := err == nil && image != a.image || !slices.EqualFunc(a.children, proc.Children(a.pid), proc.Process.Same)
+	image, err := process.Image(a.pid)
+	changed := err == nil && image != a.image || !slices.Equal(a.children, process.Children(a.pid))
 	late := time.Since(a.since) > signPatience
 	if !changed && !late {
 		return false, "", nil

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"syscall"
 
-	"serval/internal/proc"
+	"serval/internal/process"
 )
 
 // kind is what is to be seen of a server's processes from outside.
@@ -22,14 +22,13 @@ var kinds = map[string]kind{
 	// Workers have their title before they load the app, and get their threads after that. (4.0; single mode has no workers)
 	"Puma": {
 		worker: func(title string) bool { return strings.HasPrefix(title, "puma: cluster worker ") },
-		serves: func(pid int) bool { return slices.ContainsFunc(proc.Threads(pid), isPumaServer) },
+		serves: func(pid int) bool { return slices.ContainsFunc(process.Threads(pid), isPumaServer) },
 	},
 	// Workers ignore USR1 from their fork on, and have a handler for it when they look for requests. (1.0)
 	"Unicorn": {
 		worker: func(title string) bool { return strings.Contains(title, " worker[") },
 		serves: func(pid int) bool {
-			p, err := proc.Read(pid)
-			return err == nil && strings.Contains(p.Title, " worker[") && proc.Catches(pid, syscall.SIGUSR1)
+			return strings.Contains(process.Title(pid), " worker[") && process.Catches(pid, syscall.SIGUSR1)
 		},
 	},
 }
@@ -44,20 +43,20 @@ func isPumaServer(thread string) bool {
 }
 
 // workersOf are the workers below a process.
-func (k kind) workersOf(pid int) []proc.Process {
-	return slices.DeleteFunc(proc.Descendants(pid), func(p proc.Process) bool { return !k.worker(p.Title) })
+func (k kind) workersOf(pid int) []process.ID {
+	return slices.DeleteFunc(process.Descendants(pid), func(p process.ID) bool { return !k.worker(process.Title(p.PID)) })
 }
 
 // boot is a server that is to have new workers that serve: after a start, or after a signal to replace itself or them.
 type boot struct {
 	kind
-	server func() int     // the process whose workers they are
-	image  string         // of that process before the signal; empty: it was started
-	old    []proc.Process // workers from before the signal
+	server func() int   // the process whose workers they are
+	image  string       // of that process before the signal; empty: it was started
+	old    []process.ID // workers from before the signal
 
-	booting []proc.Process // new ones, as of the last look
-	died    int            // of these, while they loaded the app
-	before  []proc.Process // new ones that served at the last look
+	booting []process.ID // new ones, as of the last look
+	died    int          // of these, while they loaded the app
+	before  []process.ID // new ones that served at the last look
 }
 
 // hopeless is how many workers may end while they load the app. Servers start others in their place for ever.
@@ -69,7 +68,7 @@ var errWorkersEnd = errors.New("its new workers end while they load the app")
 // that did not has as many new workers as it had old ones.
 func (b *boot) look(context.Context) (done bool, how string, err error) {
 	pid := b.server()
-	image, err := proc.Image(pid)
+	image, err := process.Image(pid)
 	if err != nil {
 		return false, "", nil // whether it has ended is for others to find out
 	}
@@ -91,16 +90,16 @@ func (b *boot) look(context.Context) (done bool, how string, err error) {
 		how = fmt.Sprintf("%d of %d workers serve", len(serving), wanted)
 	}
 	// While workers are forked, there are fewer than there will be: two looks have to be the same.
-	settled := slices.EqualFunc(serving, b.before, proc.Process.Same)
+	settled := slices.Equal(serving, b.before)
 	b.before = serving
 	return (anew || len(b.old) > 0) && left == 0 && len(serving) > 0 && len(serving) == wanted && settled, how, nil
 }
 
 // sorted tells new workers that serve from those that boot, and counts the old ones that are left.
-func (b *boot) sorted(workers []proc.Process) (serving, booting []proc.Process, left int) {
+func (b *boot) sorted(workers []process.ID) (serving, booting []process.ID, left int) {
 	for _, w := range workers {
 		switch {
-		case slices.ContainsFunc(b.old, w.Same):
+		case slices.Contains(b.old, w):
 			left++
 		case b.serves(w.PID):
 			serving = append(serving, w)
@@ -112,9 +111,9 @@ func (b *boot) sorted(workers []proc.Process) (serving, booting []proc.Process, 
 }
 
 // count counts those that booted at the last look and are gone now.
-func (b *boot) count(workers, booting []proc.Process) {
+func (b *boot) count(workers, booting []process.ID) {
 	for _, w := range b.booting {
-		if !slices.ContainsFunc(workers, w.Same) {
+		if !slices.Contains(workers, w) {
 			b.died++
 		}
 	}

@@ -14,7 +14,7 @@ import (
 
 	"serval/internal/installation"
 	"serval/internal/plan"
-	"serval/internal/proc"
+	"serval/internal/process"
 )
 
 // Web is a web server that runs.
@@ -93,7 +93,7 @@ func (w Web) server(main int) int {
 	if named == 0 || named == main {
 		return main
 	}
-	for _, p := range proc.Descendants(main) {
+	for _, p := range process.Descendants(main) {
 		if p.PID == named {
 			return named
 		}
@@ -120,7 +120,7 @@ type look func(ctx context.Context) (done bool, how string, err error)
 
 // restarting are looks at a server that gets its restart signal after this.
 func (w Web) restarting(pid int) (look, error) {
-	image, err := proc.Image(pid)
+	image, err := process.Image(pid)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (w Web) restarting(pid int) (look, error) {
 		b := boot{kind: kind, server: func() int { return pid }, image: image, old: kind.workersOf(pid)}
 		return b.look, nil
 	}
-	a := answers{Web: w, pid: pid, image: image, children: proc.Children(pid)}
+	a := answers{Web: w, pid: pid, image: image, children: process.Children(pid)}
 	return a.restarted, nil
 }
 

@@ -8,7 +8,7 @@ import (
 
 	"serval/internal/control"
 	"serval/internal/plan"
-	"serval/internal/proc"
+	"serval/internal/process"
 )
 
 // kindOf is what Serval calls the restart that a signal asks for; empty if it asks for none.
@@ -39,11 +39,19 @@ func (w Web) serval(ctx context.Context, pid int) error {
 		// The front has replaced itself by a new program, with the same process id; that one answers when it is up.
 		err = client.AwaitAnswer(ctx)
 	}
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case err != nil:
+		return &Told{err}
 	}
-	return err
+	return nil
 }
+
+// Told is an error in the server's own words, which say all that its log says.
+type Told struct{ error }
+
+func (t *Told) Unwrap() error { return t.error }
 
 // Front finds the control socket of a Serval: that of the process, or of one below it if that is a shell.
 func Front(ctx context.Context, pid int) (*control.Client, error) {
@@ -52,7 +60,7 @@ func Front(ctx context.Context, pid int) (*control.Client, error) {
 	if err == nil || errors.Is(err, control.ErrOtherUser) {
 		return client, err
 	}
-	for _, child := range proc.Descendants(pid) {
+	for _, child := range process.Descendants(pid) {
 		below := control.DialPrivate(child.PID)
 		if below.Reachable(ctx) == nil {
 			return below, nil

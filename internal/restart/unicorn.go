@@ -3,12 +3,13 @@ package restart
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
-	"serval/internal/proc"
+	"serval/internal/process"
 )
 
 const (
@@ -23,11 +24,11 @@ const (
 // its workers (QUIT), if no hook in the app's configuration did so. If the new one does not come up it is ended, and the old one
 // goes on.
 func (w Web) unicorn(ctx context.Context, old int) error {
-	before, err := proc.Read(old)
+	before, err := process.Find(old)
 	if err != nil {
 		return ErrEnded
 	}
-	image, err := proc.Image(old)
+	image, err := process.Image(old)
 	if err != nil {
 		return err
 	}
@@ -49,29 +50,29 @@ func (w Web) unicorn(ctx context.Context, old int) error {
 }
 
 // newMaster waits for the child of the master that is no fork of it: it has executed Unicorn again.
-func (w Web) newMaster(ctx context.Context, old proc.Process, image string) (proc.Process, error) {
+func (w Web) newMaster(ctx context.Context, old process.ID, image string) (process.ID, error) {
 	deadline := time.Now().Add(masterPatience)
 	for {
-		for _, child := range proc.Children(old.PID) {
-			now, err := proc.Image(child.PID)
-			if err == nil && now != image && strings.Contains(child.Title, "unicorn") {
+		for _, child := range process.Children(old.PID) {
+			now, err := process.Image(child.PID)
+			if err == nil && now != image && strings.Contains(process.Title(child.PID), "unicorn") {
 				return child, nil
 			}
 		}
 		switch {
 		case !old.Alive():
-			return proc.Process{}, ErrEnded
+			return process.ID{}, ErrEnded
 		case time.Now().After(deadline):
-			return proc.Process{}, errors.New("it starts no new master: is one there already, of a restart before (a pid file that ends in .oldbin)?")
+			return process.ID{}, errors.New("it starts no new master: is one there already, of a restart before (a pid file that ends in .oldbin)?")
 		}
 		if err := pause(ctx); err != nil {
-			return proc.Process{}, err
+			return process.ID{}, err
 		}
 	}
 }
 
 // newWorkers waits until the new master's workers serve.
-func (w Web) newWorkers(ctx context.Context, next proc.Process) error {
+func (w Web) newWorkers(ctx context.Context, next process.ID) error {
 	b := boot{kind: kinds["Unicorn"], server: func() int { return next.PID }}
 	for last := ""; ; {
 		if !next.Alive() {
@@ -79,7 +80,7 @@ func (w Web) newWorkers(ctx context.Context, next proc.Process) error {
 		}
 		done, how, err := b.look(ctx)
 		if err != nil {
-			return errors.Join(err, errors.New("the old ones go on serving"))
+			return fmt.Errorf("%w, and the old ones go on serving", err)
 		}
 		if how != last && how != "" {
 			w.Say(how)
@@ -95,7 +96,7 @@ func (w Web) newWorkers(ctx context.Context, next proc.Process) error {
 }
 
 // leave ends the old master and sees to it that the new one is the main process then.
-func (w Web) leave(ctx context.Context, old, next proc.Process) error {
+func (w Web) leave(ctx context.Context, old, next process.ID) error {
 	w.Say("the old master finishes its requests")
 	if old.Alive() {
 		if err := w.kill(old.PID, syscall.SIGQUIT); err != nil && !errors.Is(err, ErrEnded) {
@@ -109,7 +110,7 @@ func (w Web) leave(ctx context.Context, old, next proc.Process) error {
 				since = time.Now()
 			}
 			main, err := w.Main(ctx)
-			above := slices.ContainsFunc(proc.Descendants(main), next.Same) // a shell, for one
+			above := slices.Contains(process.Descendants(main), next) // a shell, for one
 			switch {
 			case err != nil:
 				return err

@@ -1,9 +1,6 @@
-// Package proc is a look at other processes, as the kernel shows them in /proc (proc(5)). Processes come and go while one
-// looks: what cannot be read any more is left out.
-package proc
+package process
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,49 +9,19 @@ import (
 	"syscall"
 )
 
-// Process is one process. Process ids are used again; with the start time they are unique.
-type Process struct {
-	PID     int
-	Parent  int
-	Started uint64 // clock ticks after boot
-	Title   string // its words with blanks between them, or the title that it gave itself
-}
-
-// Read looks at a process. It is an error if there is none, or if it has ended and only its parent has not noticed.
-func Read(pid int) (Process, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return Process{}, gone(pid)
-	}
-	// The name is in brackets and may have blanks and brackets in it. What follows begins with field 3, the state.
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	if len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
-		return Process{}, gone(pid)
-	}
-	p := Process{PID: pid}
-	p.Parent, _ = strconv.Atoi(fields[1])                //nolint:errcheck // the kernel writes numbers
-	p.Started, _ = strconv.ParseUint(fields[19], 10, 64) //nolint:errcheck // likewise
+// Title is a process's words with blanks between them, or the title that it gave itself; empty when it is gone.
+func Title(pid int) string {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil {
-		return Process{}, gone(pid)
+		return ""
 	}
-	p.Title = strings.TrimRight(strings.ReplaceAll(string(line), "\x00", " "), " ")
-	return p, nil
+	return strings.TrimRight(strings.ReplaceAll(string(line), "\x00", " "), " ")
 }
 
 func gone(pid int) error { return fmt.Errorf("there is no process %d: %w", pid, os.ErrProcessDone) }
 
-// Alive reports whether a process is still there, and not another one with its id.
-func (p Process) Alive() bool {
-	now, err := Read(p.PID)
-	return err == nil && now.Started == p.Started
-}
-
-// Same reports whether both are one process.
-func (p Process) Same(other Process) bool { return p.PID == other.PID && p.Started == other.Started }
-
-// Children are the processes that a process has started.
-func Children(pid int) (children []Process) {
+// Children are the processes that a process has started. Zombies are none.
+func Children(pid int) (children []ID) {
 	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) //nolint:errcheck // the pattern is well-formed
 	for _, list := range lists {
 		text, err := os.ReadFile(list)
@@ -66,7 +33,7 @@ func Children(pid int) (children []Process) {
 			if err != nil {
 				continue
 			}
-			if child, err := Read(id); err == nil {
+			if child, err := Find(id); err == nil {
 				children = append(children, child)
 			}
 		}
@@ -74,8 +41,8 @@ func Children(pid int) (children []Process) {
 	return children
 }
 
-// Descendants are a process's children, their children, and so on.
-func Descendants(pid int) (all []Process) {
+// Descendants are a process's children, their children, and so on. For those of many processes a Table is cheaper.
+func Descendants(pid int) (all []ID) {
 	for _, child := range Children(pid) {
 		all = append(append(all, child), Descendants(child.PID)...)
 	}

@@ -1,4 +1,4 @@
-package proc
+package process
 
 import (
 	"bufio"
@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// start starts a program that says a line when it is ready, and goes on until its input ends.
-func start(t *testing.T, env []string, argv ...string) (pid int, again func()) {
+// startProgram starts a program that says a line when it is ready, and goes on until its input ends.
+func startProgram(t *testing.T, env []string, argv ...string) (pid int, again func()) {
 	t.Helper()
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = env
@@ -45,32 +45,23 @@ func start(t *testing.T, env []string, argv ...string) (pid int, again func()) {
 	}
 }
 
-func TestAProcessIsKnownByItsIdAndItsStart(t *testing.T) {
+func TestAProcessHasATitle(t *testing.T) {
 	t.Parallel()
-	pid, _ := start(t, nil, "/bin/sh", "-c", "echo ready; read x", "a (strange) name", "two")
-	p, err := Read(pid)
-	if err != nil {
-		t.Fatal(err)
+	pid, _ := startProgram(t, nil, "/bin/sh", "-c", "echo ready; read x", "a (strange) name", "two")
+	if title := Title(pid); title != "/bin/sh -c echo ready; read x a (strange) name two" {
+		t.Errorf("it is %q", title)
 	}
-	if p.Parent != os.Getpid() || p.Title != "/bin/sh -c echo ready; read x a (strange) name two" || !p.Alive() {
-		t.Errorf("it is %+v, alive %v", p, p.Alive())
-	}
-	again := p
-	again.Started++
-	if again.Alive() || again.Same(p) {
-		t.Error("another start is taken for the same process")
-	}
-	if _, err := Read(1 << 30); err == nil {
-		t.Error("there is a process that cannot be")
+	if title := Title(1 << 30); title != "" {
+		t.Errorf("a process that cannot be has the title %q", title)
 	}
 }
 
-func TestDescendantsAreFoundThroughTheirParents(t *testing.T) {
+func TestDescendantsAreFoundFromTheTop(t *testing.T) {
 	t.Parallel()
-	pid, _ := start(t, nil, "/bin/bash", "-c", "(bash -c 'echo ready; read x; :' inner; :)")
+	pid, _ := startProgram(t, nil, "/bin/bash", "-c", "(bash -c 'echo ready; read x; :' inner; :)")
 	var titles []string
 	for _, p := range Descendants(pid) {
-		titles = append(titles, p.Title)
+		titles = append(titles, Title(p.PID))
 	}
 	if len(titles) == 0 || !slices.ContainsFunc(titles, func(title string) bool { return strings.HasSuffix(title, " inner") }) {
 		t.Errorf("its descendants are %q", titles)
@@ -79,7 +70,7 @@ func TestDescendantsAreFoundThroughTheirParents(t *testing.T) {
 
 func TestAnImageChangesWhenAProcessExecutesAProgram(t *testing.T) {
 	t.Parallel()
-	pid, again := start(t, nil, "/bin/bash", "-c", "echo ready; read x; exec /bin/bash -c 'echo ready; read x'")
+	pid, again := startProgram(t, nil, "/bin/bash", "-c", "echo ready; read x; exec /bin/bash -c 'echo ready; read x'")
 	before, err := Image(pid)
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +86,7 @@ func TestAnImageChangesWhenAProcessExecutesAProgram(t *testing.T) {
 
 func TestHandlersAndThreadsAreSeen(t *testing.T) {
 	t.Parallel()
-	pid, _ := start(t, []string{"PATH=" + os.Getenv("PATH")}, "ruby", "-e",
+	pid, _ := startProgram(t, []string{"PATH=" + os.Getenv("PATH")}, "ruby", "-e",
 		`Thread.new { Thread.current.name = "puma srv"; sleep }; trap("WINCH") { }; trap("USR1", nil); sleep 0.05; $stdout.puts "ready"; $stdout.flush; gets`)
 	if !Catches(pid, syscall.SIGWINCH) || Catches(pid, syscall.SIGUSR1) || Catches(pid, syscall.SIGKILL) {
 		t.Error("the signals it handles are not those that are seen")
@@ -108,7 +99,7 @@ func TestHandlersAndThreadsAreSeen(t *testing.T) {
 func TestAnEnvironmentIsReadUnlessATitleIsWrittenOverIt(t *testing.T) {
 	t.Parallel()
 	path := "PATH=" + os.Getenv("PATH")
-	pid, again := start(t, []string{path, "A=1", "B=two\nlines", "EMPTY="}, "ruby", "-e", `$stdout.sync = true; puts "ready"; gets; $0 = "x" * 5000; puts "ready"; gets`)
+	pid, again := startProgram(t, []string{path, "A=1", "B=two\nlines", "EMPTY="}, "ruby", "-e", `$stdout.sync = true; puts "ready"; gets; $0 = "x" * 5000; puts "ready"; gets`)
 	env, known, err := Environ(pid)
 	if err != nil || !known || env["A"] != "1" || env["B"] != "two\nlines" || len(env) != 4 {
 		t.Errorf("it is %q, known %v (%v)", env, known, err)

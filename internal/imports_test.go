@@ -23,7 +23,8 @@ serval/internal/atomicfile:
 serval/internal/control: atomicfile listener
 serval/internal/pidfile: atomicfile
 serval/internal/metrics:
-serval/internal/listener:
+serval/internal/listener: tlsconfig
+serval/internal/tlsconfig:
 serval/internal/logs:
 serval/internal/systemd:
 serval/internal/http1:

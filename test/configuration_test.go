@@ -104,7 +104,7 @@ func TestAMistakeInTheConfigurationIsOneSentenceAndStatus1(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"threads 5, 1\n":                 "serval: config/puma.rb:1: threads 5, 1: the smaller number comes first\n",
-		"\nssl_bind '0.0.0.0', 443\n":    "serval: config/puma.rb:2: cannot listen on ssl://0.0.0.0:443: TLS is not supported yet; use tcp:// behind a proxy that speaks TLS\n",
+		"\nbind 'ssl://a:1?reuse=x'":     "serval: config/puma.rb:2: cannot listen on ssl://a:1?reuse=x: reuse must be dflt, or a size and a timeout in seconds, as 20480,600, not \"x\"\n",
 		"tag 'x'\nraise 'not like this'": "serval: config/puma.rb:2: RuntimeError: not like this\n",
 		"require 'no/such/library'\n":    "serval: config/puma.rb:1: LoadError: cannot load such file -- no/such/library\n",
 	} {

@@ -68,6 +68,12 @@ type Config struct {
 	// Notices are lines for the log, about things found while loading that do not keep Serval from starting.
 	Notices []string
 
+	// Store holds texts of the configuration files that binds refer to, as "store:0": certificates and keys. They are secret.
+	Store []string
+
+	// Localhost is for ssl:// addresses that name no certificate.
+	Localhost Certificate
+
 	// MaxConnections is how many client connections may be open at once. At least 1. Default: 16384.
 	MaxConnections int
 

@@ -34,6 +34,7 @@ type evaluation struct {
 		place
 	}
 	Objects map[string]place
+	Store   []string
 	Plugins []struct {
 		Name  string
 		Start bool
@@ -150,6 +151,7 @@ func (c *Config) keep(e *evaluation) {
 	for _, n := range e.Notices {
 		c.Notices = append(c.Notices, fmt.Sprintf("%s: %s has no effect: %s", c.source(n.place), n.Written, n.Text))
 	}
+	c.Store = e.Store
 	for name, p := range e.Objects {
 		c.sources[name] = c.source(p)
 	}

@@ -44,8 +44,11 @@ func (e *Error) FromFlag() bool { return strings.HasPrefix(e.Source, "-") }
 func Load(args []Arg, rackup string, environ []string, script Script) (Config, error) {
 	l := loader{args: args, rackup: rackup, environ: environ}
 	c, err := l.load(nil)
-	if err != nil || script == nil || len(c.ConfigFiles)+len(c.Plugins) == 0 || c.checkDirectory() != nil {
+	if err != nil || script == nil || c.checkDirectory() != nil {
 		return c, err
+	}
+	if len(c.ConfigFiles)+len(c.Plugins) == 0 {
+		return c, c.certify(script, l.variables())
 	}
 	found, err := c.evaluate(script, l.variables(), l.knownWorkers(&c))
 	if err != nil {
@@ -58,7 +61,7 @@ func Load(args []Arg, rackup string, environ []string, script Script) (Config, e
 	}
 	again.ConfigFiles = files // an environment or directory that they set does not choose others
 	again.keep(found)
-	return again, nil
+	return again, again.certify(script, l.variables())
 }
 
 // loader makes a configuration of what was asked for, once without and once with the wishes of the files.

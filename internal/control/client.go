@@ -2,14 +2,19 @@ package control
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -25,32 +30,69 @@ type Client struct {
 // maxReply is how long an answer may be; thread-backtraces of many threads are the longest.
 const maxReply = 64 << 20
 
-// Dial prepares to talk to the control server at a URL: tcp://HOST:PORT, unix://PATH or unix://@NAME. It does not connect
-// yet.
+// Dial prepares to talk to the control server at a URL: tcp://HOST:PORT, ssl://HOST:PORT, unix://PATH or unix://@NAME. It does
+// not connect yet.
 func Dial(address, token string) (*Client, error) {
 	scheme, rest, _ := strings.Cut(address, "://")
-	rest, _, _ = strings.Cut(rest, "?")
+	rest, query, _ := strings.Cut(rest, "?")
 	network := scheme
+	var secure *tls.Config
 	switch scheme {
-	case "tcp":
+	case "tcp", "ssl":
+		network = "tcp"
 		rest = strings.TrimSuffix(rest, "/")
 		if _, _, err := net.SplitHostPort(rest); err != nil {
-			return nil, fmt.Errorf("the control URL %s has no port: write tcp://HOST:PORT", address)
+			return nil, fmt.Errorf("the control URL %s has no port: write %s://HOST:PORT", address, scheme)
+		}
+		if scheme == "ssl" {
+			secure = pinned(query)
 		}
 	case "unix":
 		rest = strings.ReplaceAll(rest, "%20", " ")
 		if rest == "" || rest == "@" {
 			return nil, fmt.Errorf("the control URL %s has no path: write unix:///PATH", address)
 		}
-	case "ssl":
-		return nil, fmt.Errorf("the control URL %s wants TLS, which is not supported yet: use tcp:// or unix://", address)
 	default:
-		return nil, fmt.Errorf("the control URL %q is not understood: write tcp://HOST:PORT or unix:///PATH", address)
+		return nil, fmt.Errorf("the control URL %q is not understood: write tcp://HOST:PORT, ssl://HOST:PORT or unix:///PATH", address)
 	}
 	return newClient(address, token, func(ctx context.Context) (net.Conn, error) {
 		var d net.Dialer
-		return d.DialContext(ctx, network, rest)
+		conn, err := d.DialContext(ctx, network, rest)
+		if err != nil || secure == nil {
+			return conn, err
+		}
+		secured := tls.Client(conn, secure)
+		if err := secured.HandshakeContext(ctx); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return secured, nil
 	}), nil
+}
+
+// pinned trusts the server that has the certificate in the file which the parameters of its URL name. Certificates of control
+// servers are mostly self-signed, so where that file cannot be read nothing is verified, as by pumactl; the token still is.
+func pinned(query string) *tls.Config {
+	secure := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // it is compared below
+	params, err := url.ParseQuery(query)
+	if err != nil {
+		return secure
+	}
+	text, err := os.ReadFile(params.Get("cert"))
+	if err != nil {
+		return secure
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return secure
+	}
+	secure.VerifyPeerCertificate = func(raw [][]byte, _ [][]*x509.Certificate) error {
+		if len(raw) == 0 || !bytes.Equal(raw[0], block.Bytes) {
+			return fmt.Errorf("it is not the server whose certificate is in %s", params.Get("cert"))
+		}
+		return nil
+	}
+	return secure
 }
 
 // DialPrivate prepares to talk to the private control socket of a process.

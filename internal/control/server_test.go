@@ -277,8 +277,8 @@ func TestUnreachableServersAreNamedInASentence(t *testing.T) {
 		"unix://" + dir + "/none": "there is no socket at unix://" + dir + "/none: is the server running?",
 		"unix://" + dead:          "nobody listens at unix://" + dead + ": is the server running?",
 		"tcp://127.0.0.1":         "the control URL tcp://127.0.0.1 has no port: write tcp://HOST:PORT",
-		"ssl://127.0.0.1:1":       "the control URL ssl://127.0.0.1:1 wants TLS, which is not supported yet: use tcp:// or unix://",
-		"/run/x":                  `the control URL "/run/x" is not understood: write tcp://HOST:PORT or unix:///PATH`,
+		"ssl://127.0.0.1":         "the control URL ssl://127.0.0.1 has no port: write ssl://HOST:PORT",
+		"/run/x":                  `the control URL "/run/x" is not understood: write tcp://HOST:PORT, ssl://HOST:PORT or unix:///PATH`,
 		"unix://":                 "the control URL unix:// has no path: write unix:///PATH",
 	} {
 		c, err := Dial(address, "")

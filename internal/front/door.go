@@ -1,8 +1,10 @@
 package front
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,12 +45,16 @@ func openDoor(cfg config.Config) (d door, l net.Listener, err error) {
 		}
 		uri = "unix://" + filepath.Join(d.dir, "socket")
 	}
-	open, err := listenControl(cfg.Directory, uri)
+	open, cert, err := listenControl(cfg, uri)
 	if err != nil {
 		d.remove()
 		return door{}, nil, fmt.Errorf("--control-url: %w", err)
 	}
 	d.url = strings.Replace(open.URL, "http://", "tcp://", 1)
+	if secure := open.TLS(); secure != nil {
+		d.url = strings.Replace(open.URL, "https://", "ssl://", 1) + "?" + url.Values{"cert": {cert}}.Encode()
+		return d, tls.NewListener(open, secure), nil
+	}
 	return d, open, nil
 }
 
@@ -64,11 +70,14 @@ func checkState(path string) error {
 }
 
 // listenControl opens a control socket. Unlike the app's, a socket file is for this user alone unless its URL says otherwise:
-// who reaches it can stop the server.
-func listenControl(dir, uri string) (*listener.Listener, error) {
-	binds, err := listener.ParseAll(dir, []string{uri})
+// who reaches it can stop the server. cert is the path of its certificate, by which clients know whom they talk to.
+func listenControl(cfg config.Config, uri string) (l *listener.Listener, cert string, err error) {
+	binds, err := listener.ParseAll(cfg.Directory, []string{uri})
+	if err == nil {
+		err = certify(&binds[0], cfg)
+	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if _, query, _ := strings.Cut(uri, "?"); !strings.Contains(query, "mode=") && !strings.Contains(query, "umask=") {
 		binds[0].Mode = 0o600
@@ -78,9 +87,12 @@ func listenControl(dir, uri string) (*listener.Listener, error) {
 	}
 	open, err := listener.Listen(binds)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return open[0], nil
+	if binds[0].TLS != nil {
+		cert = binds[0].TLS.Cert
+	}
+	return open[0], cert, nil
 }
 
 // remove removes what only this door needs.

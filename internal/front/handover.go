@@ -172,6 +172,7 @@ func (o *operator) retire(patience time.Duration, served func()) error {
 	o.server.Shutdown(ctx)
 	served()
 	o.pool.Shutdown(ctx)
+	o.part(ctx)
 	o.running.Wait()
 	o.current.Load().Retire()
 	if o.next == nil {

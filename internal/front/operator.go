@@ -54,9 +54,13 @@ func newOperator(f *front) *operator {
 // listen has the server accept from listeners that were opened.
 func (o *operator) listen(opened []*listener.Listener) {
 	o.listeners = append(o.listeners, opened...)
+	said := map[string]bool{} // a bind may have several
 	for _, l := range opened {
-		if l.Notice != "" {
-			o.log.Warn("%s", l.Notice)
+		for _, notice := range l.Notices() {
+			if !said[notice] {
+				o.log.Warn("%s", notice)
+			}
+			said[notice] = true
 		}
 		if l.Activated != "" {
 			o.log.Event("Activated %s by systemd (%s)", l.Name, l.Activated, logs.Named("socket_activated", "url", l.URL))
@@ -69,6 +73,7 @@ func (o *operator) listen(opened []*listener.Listener) {
 // serveUntilAsked carries out wishes until the server is to stop, and returns the configuration that holds then.
 func (o *operator) serveUntilAsked() config.Config {
 	o.running.Go(func() { o.watchRestartFile(restartEvery) })
+	o.running.Go(func() { o.watchCertificates(certificatesEvery) })
 	o.running.Go(func() {
 		for {
 			select {
@@ -108,6 +113,7 @@ func (o *operator) stop(patience time.Duration, served func()) {
 		o.hook(last, "after_stopped") // while there is a process for it
 	}
 	o.pool.Shutdown(ctx)
+	o.part(ctx)
 	o.running.Wait()
 	last = o.current.Load()
 	if last.Config.Cluster() {

@@ -21,16 +21,16 @@ func TestWithSocketsOfSystemdOnlyAHotRestartOpensNoOther(t *testing.T) {
 	defer listener.CloseAll(open)
 	for use, want := range map[string]int{"only": 0, "true": 1, "": 1} {
 		open[0].Activated = "web.socket"
-		serving, opened, surplus, err := rebind(open, config.Config{Directory: "/", Binds: []string{"unix://" + path}, ActivatedSockets: use})
-		if err != nil || len(opened) != want || len(serving) != want+1 || len(surplus) != 0 {
-			t.Errorf("%q: serving %d, opened %d, surplus %d: %v", use, len(serving), len(opened), len(surplus), err)
+		c, err := rebind(open, config.Config{Directory: "/", Binds: []string{"unix://" + path}, ActivatedSockets: use})
+		if err != nil || len(c.opened) != want || len(c.serving) != want+1 || len(c.surplus) != 0 {
+			t.Errorf("%q: serving %d, opened %d, surplus %d: %v", use, len(c.serving), len(c.opened), len(c.surplus), err)
 		}
-		listener.CloseAll(opened)
+		listener.CloseAll(c.opened)
 	}
 	open[0].Activated = "" // started by hand
-	_, opened, surplus, err := rebind(open, config.Config{Directory: "/", Binds: []string{"unix://" + path}, ActivatedSockets: "only"})
-	if err != nil || len(opened) != 1 || len(surplus) != 1 {
-		t.Errorf("opened %d, surplus %d: %v", len(opened), len(surplus), err)
+	c, err := rebind(open, config.Config{Directory: "/", Binds: []string{"unix://" + path}, ActivatedSockets: "only"})
+	if err != nil || len(c.opened) != 1 || len(c.surplus) != 1 {
+		t.Errorf("opened %d, surplus %d: %v", len(c.opened), len(c.surplus), err)
 	}
-	listener.CloseAll(opened)
+	listener.CloseAll(c.opened)
 }

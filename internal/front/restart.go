@@ -79,7 +79,7 @@ func (o *operator) Hot(report func(dispatch.Progress)) error {
 		if next, err = o.current.Load().With(cfg); err != nil {
 			return nil, err
 		}
-		serving, opened, surplus, err := rebind(o.listeners, cfg)
+		sockets, err := rebind(o.listeners, cfg)
 		if err != nil {
 			return next, err
 		}
@@ -88,13 +88,14 @@ func (o *operator) Hot(report func(dispatch.Progress)) error {
 			err = o.pool.Hot(o.poolConfig(next), report)
 		}
 		if err != nil {
-			listener.CloseAll(opened)
+			listener.CloseAll(sockets.opened)
 			return next, err
 		}
 		o.configure(cfg)
-		o.listen(opened)
-		o.listeners = serving
-		o.leave(surplus)
+		sockets.secure()
+		o.listen(sockets.opened)
+		o.listeners = sockets.serving
+		o.leave(sockets.surplus)
 		return next, nil
 	})
 }

@@ -168,7 +168,7 @@ func (a *Activation) listen(b *Bind, all []Bind, only bool) (open []*Listener, e
 			CloseAll(open)
 			return nil, b.refuse(err, "systemd's socket for it cannot be used: %v; look at the socket unit", err)
 		}
-		l.bind = b.key()
+		l.follow(b)
 		open = append(open, l)
 	}
 	if len(open) > 0 || only {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"serval/internal/tlsconfig"
 )
 
 // Bind is an address to listen on, parsed.
@@ -22,6 +24,9 @@ type Bind struct {
 	Abstract string // unix: the name without its @
 	Mode     uint32 // unix: the permissions of the socket file
 
+	TLS    *tlsconfig.Options // ssl: how TLS is spoken there; nil: it is not
+	secure *tlsconfig.Config  // what Certify made of that
+
 	Backlog int // connections the kernel keeps until they are accepted; it cuts it to net.core.somaxconn
 }
 
@@ -34,7 +39,7 @@ const (
 	maxAbstract = maxUnixPath - 1
 )
 
-// ParseAll parses several addresses. Relative unix paths count from dir.
+// ParseAll parses several addresses. Relative paths count from dir.
 func ParseAll(dir string, uris []string) ([]Bind, error) {
 	binds := make([]Bind, 0, len(uris))
 	for _, uri := range uris {
@@ -45,6 +50,9 @@ func ParseAll(dir string, uris []string) ([]Bind, error) {
 		if b.Path != "" && !filepath.IsAbs(b.Path) {
 			b.Path = filepath.Join(dir, b.Path)
 		}
+		if b.TLS != nil {
+			b.TLS.From(dir)
+		}
 		if err := b.checkLength(); err != nil {
 			return nil, err
 		}
@@ -53,8 +61,9 @@ func ParseAll(dir string, uris []string) ([]Bind, error) {
 	return binds, nil
 }
 
-// Parse reads an address as Puma writes them: tcp://HOST:PORT[?backlog=N&low_latency=BOOL] or
-// unix://PATH[?umask=OCTAL&mode=OCTAL&backlog=N], where a PATH of @NAME is an abstract name.
+// Parse reads an address as Puma writes them: tcp://HOST:PORT[?backlog=N&low_latency=BOOL],
+// ssl://HOST:PORT?cert=PATH&key=PATH[&…], or unix://PATH[?umask=OCTAL&mode=OCTAL&backlog=N], where a PATH of @NAME is an
+// abstract name.
 func Parse(uri string) (Bind, error) {
 	b := Bind{URI: uri, Backlog: defaultBacklog}
 	scheme, rest, ok := strings.Cut(uri, "://")
@@ -71,13 +80,15 @@ func Parse(uri string) (Bind, error) {
 	}
 	switch strings.ToLower(scheme) {
 	case "tcp":
-		err = b.parseTCP(rest, params)
+		err = b.parseTCP("tcp", rest, params)
 	case "unix":
 		err = b.parseUnix(rest, params)
 	case "ssl":
-		err = errors.New("TLS is not supported yet; use tcp:// behind a proxy that speaks TLS")
+		if b.TLS, err = tlsconfig.Parse(params); err == nil {
+			err = b.parseTCP("ssl", rest, params)
+		}
 	default:
-		err = fmt.Errorf("%q is not a kind of address; write tcp://HOST:PORT or unix:///PATH", scheme)
+		err = fmt.Errorf("%q is not a kind of address; write tcp://HOST:PORT, ssl://HOST:PORT or unix:///PATH", scheme)
 	}
 	if err != nil {
 		return Bind{}, b.refuse(nil, "%v", err)
@@ -85,21 +96,21 @@ func Parse(uri string) (Bind, error) {
 	return b, nil
 }
 
-func (b *Bind) parseTCP(address string, params url.Values) error {
+func (b *Bind) parseTCP(scheme, address string, params url.Values) error {
 	b.Network = "tcp"
 	host, port, err := net.SplitHostPort(strings.TrimSuffix(address, "/"))
 	switch {
 	case err != nil && strings.Count(address, ":") > 1 && !strings.HasPrefix(address, "["):
-		return errors.New("put brackets around an IPv6 address, as in tcp://[::1]:9292")
+		return errors.New("put brackets around an IPv6 address, as in " + scheme + "://[::1]:9292")
 	case err != nil || port == "":
-		return errors.New("the port is missing; write tcp://HOST:PORT")
+		return errors.New("the port is missing; write " + scheme + "://HOST:PORT")
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
 		return fmt.Errorf("the port must be a number from 0 to 65535, not %q", port)
 	}
 	b.Host, b.Port = host, int(n)
-	return b.parseParams(params, "tcp", map[string]func(string) error{
+	return b.parseParams(params, scheme, map[string]func(string) error{
 		"backlog": b.setBacklog,
 		// Small writes are never held back here, so asking for low latency changes nothing.
 		"low_latency": func(v string) error {
@@ -153,6 +164,7 @@ func (b *Bind) parseParams(params url.Values, scheme string, setters map[string]
 
 var paramNames = map[string]string{
 	"tcp":  "backlog and low_latency",
+	"ssl":  tlsconfig.Names + ", backlog and low_latency",
 	"unix": "umask, mode and backlog",
 }
 
@@ -183,7 +195,21 @@ func (b *Bind) checkLength() error {
 	return nil
 }
 
-// key tells binds apart: two with the same key cannot be open at the same time.
+// Certify reads the certificate of a bind that speaks TLS, and all else that it needs. store are the texts of the configuration
+// file that it may name. It comes before Listen and Rebind.
+func (b *Bind) Certify(store []string) error {
+	if b.TLS == nil {
+		return nil
+	}
+	secure, err := tlsconfig.Load(*b.TLS, store)
+	if err != nil {
+		return b.refuse(err, "%v", err)
+	}
+	b.secure = secure
+	return nil
+}
+
+// key tells binds apart: two with the same key cannot be open at the same time. With or without TLS, the socket is the same.
 func (b *Bind) key() string {
 	switch {
 	case b.Network == "tcp":

@@ -2,6 +2,7 @@ package listener
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -61,6 +62,9 @@ func Inherit(p Passed, fd int) (*Listener, error) {
 	}
 	return l, nil
 }
+
+// Mute says that the listener's clients speak TLS to it, and no bind says how any more.
+func (l *Listener) Mute() bool { return strings.HasPrefix(l.URL, "https://") && l.secure.Load() == nil }
 
 // Own makes the socket's file this process's to remove, when it closes the listener.
 func (l *Listener) Own() { l.borrowed = false }

@@ -3,12 +3,17 @@
 package listener
 
 import (
+	"crypto/tls"
 	"net"
 	"os"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"serval/internal/tlsconfig"
 )
 
 // Listener is an open socket with a name.
@@ -19,7 +24,7 @@ type Listener struct {
 	// The port is the one asked for, so it is 0 where the kernel chose it.
 	Name string
 
-	// URL is the address for people and clients: "http://127.0.0.1:9292", with the real port, "unix:///run/app.sock".
+	// URL is the address for people and clients: "http://127.0.0.1:9292", with the real port, "https://…", "unix:///run/app.sock".
 	URL string
 
 	// Notice is a line for the log about something that differs from what was asked for. Mostly empty.
@@ -33,6 +38,7 @@ type Listener struct {
 	file     *socketFile // the unix path we made, or nil
 	borrowed bool        // the file is another process's to remove
 	close    func() error
+	secure   atomic.Pointer[tlsconfig.Config] // nil: what comes is not TLS
 }
 
 // Listen opens a socket for each bind, more than one for the name localhost, in order. When one cannot be opened, all
@@ -74,6 +80,61 @@ func (l *Listener) File() (*os.File, error) {
 	return l.Listener.(interface{ File() (*os.File, error) }).File()
 }
 
+// TLS is how the next connection is to be secured; nil: it is not.
+func (l *Listener) TLS() *tls.Config {
+	if secure := l.secure.Load(); secure != nil {
+		return secure.TLS()
+	}
+	return nil
+}
+
+// Notices are lines for the log about what differs from what was asked for.
+func (l *Listener) Notices() []string {
+	var all []string
+	if l.Notice != "" {
+		all = append(all, l.Notice)
+	}
+	if secure := l.secure.Load(); secure != nil {
+		for _, notice := range secure.Notices() {
+			all = append(all, strings.Replace(l.bind, "tcp://", "ssl://", 1)+": "+notice)
+		}
+	}
+	return all
+}
+
+// Renew reads the certificate anew when its file has changed, and says when the new one expires. An error leaves the old one in
+// use, and is told once.
+func (l *Listener) Renew() (renewed bool, expires time.Time, err error) {
+	secure := l.secure.Load()
+	if secure == nil {
+		return false, time.Time{}, nil
+	}
+	renewed, err = secure.Renew()
+	return renewed, secure.Expires(), err
+}
+
+// Secure has each listener speak TLS, or not, as its bind says. Connections there are go on as they are.
+func Secure(listeners []*Listener, binds []Bind) {
+	for _, l := range listeners {
+		for i := range binds {
+			if b := &binds[i]; b.key() == l.bind {
+				l.follow(b)
+			}
+		}
+	}
+}
+
+// follow makes the listener one for b, TLS and all.
+func (l *Listener) follow(b *Bind) {
+	l.bind = b.key()
+	l.secure.Store(b.secure)
+	if b.secure == nil {
+		l.URL = strings.Replace(l.URL, "https://", "http://", 1)
+	} else {
+		l.URL = strings.Replace(l.URL, "http://", "https://", 1)
+	}
+}
+
 func listen(b *Bind, all []Bind) (open []*Listener, err error) {
 	if b.Network == "unix" {
 		var l *Listener
@@ -86,7 +147,7 @@ func listen(b *Bind, all []Bind) (open []*Listener, err error) {
 		return nil, err
 	}
 	for _, l := range open {
-		l.bind = b.key()
+		l.follow(b)
 	}
 	return open, nil
 }

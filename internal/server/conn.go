@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -28,8 +29,10 @@ type conn struct {
 	srv    *Server
 	nc     net.Conn
 	raw    syscall.RawConn
-	remote []byte // REMOTE_ADDR
-	named  bool   // remote is what a proxy said, or it said nothing
+	tunnel *tunnel // nil: the client does not speak TLS
+	lent   bool    // a relay has the sockets from now on
+	remote []byte  // REMOTE_ADDR
+	named  bool    // remote is what a proxy said, or it said nothing
 
 	// For the sweeper.
 	wait     atomic.Uint64 // what is waited for, a wait
@@ -88,7 +91,8 @@ const (
 	linger               // stop sending, and read until the client closes: it may still be sending
 )
 
-func newConn(s *Server, nc net.Conn) (*conn, error) {
+// newConn makes a connection of a client's socket, which speaks TLS by secure if that is not nil.
+func newConn(s *Server, nc net.Conn, secure *tls.Config) (*conn, error) {
 	sc, ok := nc.(syscall.Conn)
 	if !ok {
 		return nil, errors.New("a connection without a descriptor")
@@ -101,6 +105,10 @@ func newConn(s *Server, nc net.Conn) (*conn, error) {
 	c.remote = remoteAddr(nc, s.config().LocalAddr)
 	c.read, c.writeFn = c.readReady, c.writeReady
 	c.enter(idle)
+	if secure != nil {
+		c.tunnel = newTunnel(nc, secure)
+		c.enter(shaking)
+	}
 	return c, nil
 }
 
@@ -133,6 +141,9 @@ func isSeparator(r rune) bool { return r == ',' || r == ' ' || r == '\t' }
 
 // serve is the connection's life.
 func (c *conn) serve() {
+	if c.tunnel != nil && !c.shakeHands() {
+		return
+	}
 	for c.readHead() && c.readBody() {
 		c.begin()
 		if !c.await() {
@@ -148,7 +159,7 @@ func (c *conn) begin() {
 	c.startResponse()
 	w.noted.take(w, cfg, c.started)
 	w.meta.remote = c.remoteFor(cfg)
-	w.meta.scheme, w.meta.hideUnderscores = cfg.Scheme, cfg.HideUnderscores
+	w.meta.scheme, w.meta.hideUnderscores, w.meta.tunnel = cfg.Scheme, cfg.HideUnderscores, c.tunnel
 	w.meta.id = nil
 	if cfg.RequestIDs {
 		w.meta.id = w.noted.id
@@ -265,7 +276,7 @@ func (c *conn) spared(err error) bool {
 	if !errors.Is(err, os.ErrDeadlineExceeded) || c.late() || c.ending != stay || c.give != nil {
 		return false
 	}
-	if p := c.phase(); c.srv.releasing.Load() != nil && !c.busy && (p == idle || p == header) {
+	if p := c.phase(); c.tunnel == nil && c.srv.releasing.Load() != nil && !c.busy && (p == idle || p == header) {
 		return false
 	}
 	return c.nc.SetReadDeadline(time.Time{}) == nil
@@ -293,12 +304,17 @@ func (c *conn) readReady(fd uintptr) bool {
 		c.work = w
 	}
 	c.mu.Unlock()
-	n, err := syscall.Read(int(fd), w.in[len(w.in):cap(w.in)])
+	n, err := c.receive(int(fd), w.in[len(w.in):cap(w.in)])
 	for err == syscall.EINTR {
-		n, err = syscall.Read(int(fd), w.in[len(w.in):cap(w.in)])
+		n, err = c.receive(int(fd), w.in[len(w.in):cap(w.in)])
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.tunnel != nil {
+		if failed := c.answerTLS(); failed != nil {
+			n, err = 0, failed
+		}
+	}
 	if err == syscall.EAGAIN {
 		c.parked = len(w.in) == 0
 		c.rest()
@@ -310,6 +326,14 @@ func (c *conn) readReady(fd uintptr) bool {
 		c.bodyRead.Add(int64(n))
 	}
 	return true
+}
+
+// receive is read(2), by way of the tunnel if there is one.
+func (c *conn) receive(fd int, p []byte) (int, error) {
+	if c.tunnel != nil {
+		return c.tunnel.read(fd, p)
+	}
+	return syscall.Read(fd, p)
 }
 
 // rest gives back what an idle connection does not need. mu is held.
@@ -410,6 +434,17 @@ func (c *conn) cutOff() {
 	c.nc.Close()
 }
 
+// end closes the socket at the connection's end, unless somebody else has it now.
+func (c *conn) end() {
+	if c.lent {
+		return
+	}
+	c.mu.Lock()
+	c.farewell()
+	c.mu.Unlock()
+	c.nc.Close()
+}
+
 // hurry asks the connection to end soon, for a shutdown.
 func (c *conn) hurry() {
 	if w := wait(c.wait.Load()); w.phase() == idle && c.requests.Load() > 0 {
@@ -420,7 +455,9 @@ func (c *conn) hurry() {
 // turnAway answers a connection that is one too many.
 func (c *conn) turnAway() {
 	c.srv.complain("connection_refused", "refused a connection from %s: %d are open (--max-connections)", c.remote, c.srv.config().MaxConnections)
-	c.refuse(503, "")
+	if c.tunnel == nil { // a handshake would cost more than there is to give
+		c.refuse(503, "")
+	}
 }
 
 // refuse answers a request that will not be dispatched, and closes. It is the connection's goroutine that calls it.
@@ -431,11 +468,15 @@ func (c *conn) refuse(status int, reason string) {
 	}
 	c.writeNow(http1.AppendError(nil, status, text, *c.srv.date.Load()))
 	c.logRefused(status)
+	c.mu.Lock()
 	c.stopSending()
+	c.mu.Unlock()
 	c.lingerOn()
 }
 
+// stopSending says that nothing follows. mu is held.
 func (c *conn) stopSending() {
+	c.farewell()
 	if half, ok := c.nc.(interface{ CloseWrite() error }); ok {
 		half.CloseWrite() //nolint:errcheck // a client that is gone needs no goodbye
 	}
@@ -458,11 +499,15 @@ func (c *conn) lingerOn() {
 // not take it within the linger time is not waited for.
 func (c *conn) writeNow(data []byte) {
 	c.nc.SetWriteDeadline(time.Now().Add(lingerTime)) //nolint:errcheck // the write will tell
-	c.nc.Write(data)                                  //nolint:errcheck // a client that is gone needs no answer
-	c.nc.SetWriteDeadline(time.Time{})                //nolint:errcheck // as above
+	if c.tunnel != nil && c.tunnel.open {
+		c.pushSealed(data) //nolint:errcheck // a client that is gone needs no answer
+	} else {
+		c.nc.Write(data) //nolint:errcheck // as above
+	}
+	c.nc.SetWriteDeadline(time.Time{}) //nolint:errcheck // as above
 }
 
-// handOver gives the socket away. What was read from it goes along.
+// handOver gives the socket away. What was read from it goes along. With TLS, it is one end of a relay that is given.
 func (c *conn) handOver(give dispatch.Give) {
 	c.mu.Lock()
 	var leftover []byte
@@ -470,16 +515,24 @@ func (c *conn) handOver(give dispatch.Give) {
 		leftover = c.work.in
 	}
 	c.mu.Unlock()
+	if c.tunnel != nil {
+		c.relay(give, leftover)
+		return
+	}
 	f, err := c.socket()
 	if err == nil && len(leftover) > wire.MaxText {
 		f.Close()
 		f, err = nil, fmt.Errorf("its client has sent %d bytes already, and no more than %d can go along", len(leftover), wire.MaxText)
 	}
 	if err != nil {
-		c.srv.config().Log.Error("cannot hand a hijacked connection to its app: %v", err, logs.Named("hijack_failed"))
+		c.notGiven(err)
 		leftover = nil
 	}
 	give(f, leftover)
+}
+
+func (c *conn) notGiven(err error) {
+	c.srv.config().Log.Error("cannot hand a hijacked connection to its app: %v", err, logs.Named("hijack_failed"))
 }
 
 // socket is a duplicate of the client's socket.

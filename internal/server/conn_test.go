@@ -82,7 +82,7 @@ func TestAHijackOfAClientThatLeftIsAnswered(t *testing.T) {
 	c := dial(t, addr)
 	c.send("GET / HTTP/1.0\r\n\r\n")
 	c.Peek(1)
-	c.Conn.(*net.TCPConn).SetLinger(0)
+	c.socket().SetLinger(0)
 	c.Close()
 	select {
 	case socket := <-given:
@@ -99,7 +99,7 @@ func TestShutdownEndsThoughTheAppNeverAnswers(t *testing.T) {
 	for name, send := range map[string]func(*client){
 		"client waits":       func(c *client) { c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n") },
 		"client pipelines":   func(c *client) { c.send(strings.Repeat("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 2)) },
-		"client half-closes": func(c *client) { c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"); c.Conn.(*net.TCPConn).CloseWrite() },
+		"client half-closes": func(c *client) { c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"); c.socket().CloseWrite() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			began := make(chan bool, 2)
@@ -233,7 +233,7 @@ func TestAHijackWithMoreInputThanCanGoAlongIsRefused(t *testing.T) {
 
 // unsent is how many bytes of a connection its peer has not got.
 func unsent(conn net.Conn) (n int) {
-	raw, err := conn.(*net.TCPConn).SyscallConn()
+	raw, err := tcp(conn).SyscallConn()
 	if err == nil {
 		raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) })
 	}

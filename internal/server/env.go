@@ -29,6 +29,8 @@ type encoder struct {
 	requestID wire.Key
 	bodyWait  wire.Key
 	length    wire.Key
+	https     wire.Key
+	peer      wire.Key
 }
 
 func newEncoder() *encoder {
@@ -42,6 +44,7 @@ func newEncoder() *encoder {
 		name:     k.Must("SERVER_NAME"), port: k.Must("SERVER_PORT"), remote: k.Must("REMOTE_ADDR"),
 		host: k.Must("HTTP_HOST"), requestID: k.Must("HTTP_X_REQUEST_ID"),
 		bodyWait: k.Must("serval.body_wait_ms"), length: k.Must("CONTENT_LENGTH"),
+		https: k.Must("HTTPS=https"), peer: k.Must("puma.peercert"), // as Puma
 	}
 	for _, m := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
 		e.methods[m] = k.Must("REQUEST_METHOD=" + m)
@@ -61,6 +64,7 @@ type meta struct {
 	file     bool          // the body travels as a file
 	id       []byte        // the request's id, in place of what the client sent; nil: that stays as it is
 	scheme   string        // http or https, whatever the connection is; empty: what it is
+	tunnel   *tunnel       // the connection's TLS; nil: none
 
 	hideUnderscores bool // headers with an underscore in their name do not reach the app
 }
@@ -91,6 +95,12 @@ func (e *encoder) encode(b *wire.Builder, h *http1.Request, buf []byte, m *meta)
 	b.Add(e.port, port)
 	b.Add(e.remote, m.remote)
 	b.Const(scheme)
+	if m.tunnel != nil {
+		b.Const(e.https)
+		if m.tunnel.peer != nil {
+			b.Add(e.peer, m.tunnel.peer)
+		}
+	}
 	if !e.plainFields(b, h, buf, m) {
 		e.mergedFields(b, h, buf, m)
 	}
@@ -221,6 +231,9 @@ func (e *encoder) scheme(h *http1.Request, buf []byte, m *meta) (scheme wire.Key
 	case "http":
 		return e.schemes["http"], port80
 	case "https":
+		return e.schemes["https"], port443
+	}
+	if m.tunnel != nil {
 		return e.schemes["https"], port443
 	}
 	for _, f := range h.Fields {

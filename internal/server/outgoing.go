@@ -29,6 +29,9 @@ func (c *conn) write(a, b []byte) {
 			a = a[n:]
 		}
 		if len(a)+len(b) == 0 {
+			if c.tunnel != nil && c.tunnel.waiting() > 0 {
+				c.startDraining()
+			}
 			return
 		}
 	}
@@ -45,6 +48,13 @@ func (c *conn) write(a, b []byte) {
 
 // try writes once, without waiting.
 func (c *conn) try(a, b []byte) (int, error) {
+	if c.tunnel != nil {
+		return c.trySealed(a, b)
+	}
+	return c.tryRaw(a, b)
+}
+
+func (c *conn) tryRaw(a, b []byte) (int, error) {
 	c.outA, c.outB = a, b
 	err := c.raw.Write(c.writeFn)
 	c.outA, c.outB = nil, nil
@@ -86,7 +96,8 @@ func (c *conn) drain() {
 		c.mu.Lock()
 		data, err := c.backlog.next()
 		file, at, left := c.backlog.file, c.backlog.fileAt, c.backlog.fileLeft
-		if c.broken || err == nil && data == nil && file == nil {
+		sealed := c.tunnel != nil && c.tunnel.waiting() > 0
+		if c.broken || err == nil && data == nil && file == nil && !sealed {
 			c.drained()
 			c.mu.Unlock()
 			return
@@ -95,7 +106,7 @@ func (c *conn) drain() {
 		switch {
 		case err != nil:
 			c.srv.config().Log.Error("cannot read back a response that waits for a slow reader: %v; the connection was cut", err, logs.Named("response_cut"))
-		case data != nil:
+		case data != nil || file == nil:
 			err = c.push(data)
 		default:
 			err = c.sendFile(file, at, left)
@@ -121,6 +132,13 @@ func (c *conn) drained() {
 
 // push writes all of data, as the client takes it.
 func (c *conn) push(data []byte) error {
+	if c.tunnel != nil {
+		return c.pushSealed(data)
+	}
+	return c.pushRaw(data)
+}
+
+func (c *conn) pushRaw(data []byte) error {
 	for len(data) > 0 {
 		n, err := c.offer(func(fd int) (int, error) { return syscall.Write(fd, data) })
 		if err != nil {
@@ -131,13 +149,30 @@ func (c *conn) push(data []byte) error {
 	return nil
 }
 
-// sendFile sends the next piece of the app's file, by sendfile(2).
+// sendFile sends the next piece of the app's file.
 func (c *conn) sendFile(f *os.File, at, left int64) error {
+	send := c.sendFileRaw
+	if c.tunnel != nil {
+		send = c.sendFileSealed
+	}
+	n, err := send(f, at, left)
+	if err == nil && n == 0 {
+		err = errors.New("the file became shorter while it was sent")
+		c.srv.config().Log.Error("%s: %v; the connection was cut", c.work.req.Line, err, logs.Named("response_cut"))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.backlog.sent(int64(n))
+	return err
+}
+
+// sendFileRaw does it by sendfile(2).
+func (c *conn) sendFileRaw(f *os.File, at, left int64) (int, error) {
 	raw, err := f.SyscallConn()
 	if err != nil {
-		return err
+		return 0, err
 	}
-	n, err := c.offer(func(fd int) (n int, err error) {
+	return c.offer(func(fd int) (n int, err error) {
 		// Inside Control the file cannot be closed by another goroutine, so its number cannot come to mean another file.
 		controlErr := raw.Control(func(from uintptr) {
 			offset := at
@@ -148,14 +183,6 @@ func (c *conn) sendFile(f *os.File, at, left int64) error {
 		}
 		return n, err
 	})
-	if err == nil && n == 0 {
-		err = errors.New("the file became shorter while it was sent")
-		c.srv.config().Log.Error("%s: %v; the connection was cut", c.work.req.Line, err, logs.Named("response_cut"))
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.backlog.sent(int64(n))
-	return err
 }
 
 // offer waits until the client takes something, which write then writes.

@@ -36,7 +36,8 @@ const (
 )
 
 // Release gives the server's connections away: it stops accepting, without closing the listeners, and hands every connection
-// to take as soon as it is between two requests, idle ones at once. take may be called by many goroutines at a time, and keeps
+// to take as soon as it is between two requests, idle ones at once. Those that speak TLS cannot go: they end after their next
+// response, or when they have been idle for a second. take may be called by many goroutines at a time, and keeps
 // nothing of what it gets. Release returns nil when no connection is left.
 //
 // When take fails, the server goes on as before, listeners and all, and take's error is returned. When ctx ends first, its
@@ -72,7 +73,7 @@ func (s *Server) Release(ctx context.Context, take func(Transfer) error) error {
 
 // Adopt serves a connection that another server has given away. An error leaves it open.
 func (s *Server) Adopt(t Transfer) error {
-	c, err := newConn(s, t.Conn)
+	c, err := newConn(s, t.Conn, nil)
 	if err != nil {
 		return err
 	}
@@ -138,7 +139,7 @@ func (s *Server) resume() {
 func (c *conn) callAway() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p := c.phase(); c.busy || p != idle && p != header {
+	if p := c.phase(); c.tunnel != nil || c.busy || p != idle && p != header {
 		return false
 	}
 	c.stopReading()
@@ -154,7 +155,7 @@ func (c *conn) leaves(err error) bool {
 // connection's goroutine, which nobody else writes or reads beside then.
 func (c *conn) depart() bool {
 	r := c.srv.releasing.Load()
-	if r == nil {
+	if r == nil || c.tunnel != nil {
 		return false
 	}
 	t := Transfer{Conn: c.nc, Requests: c.requests.Load()}

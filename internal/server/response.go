@@ -50,7 +50,7 @@ func (c *conn) startResponse() {
 		isHead:  string(w.head.Method.In(w.in)) == "HEAD",
 		minor:   w.head.Minor,
 		hopeful: w.head.KeepAlive,
-		close: !w.head.KeepAlive || c.srv.config().KeepAliveTimeout <= 0 || c.srv.draining.Load() ||
+		close: !w.head.KeepAlive || c.srv.config().KeepAliveTimeout <= 0 || c.srv.parting(c) ||
 			limit > 0 && c.requests.Load()+1 >= limit,
 	}
 	if c.srv.config().Access != nil {
@@ -68,7 +68,7 @@ func (c *conn) going() bool { return c.busy && c.began && !c.finished }
 func (c *conn) writeHead(status int, block, first []byte, size int64) {
 	head := http1.Head{
 		Status: status, Block: block, Minor: c.minor, NoBody: c.isHead,
-		Close: c.close || c.srv.draining.Load(), BodySize: size, Date: *c.srv.date.Load(), RequestID: c.work.meta.id,
+		Close: c.close || c.srv.parting(c), BodySize: size, Date: *c.srv.date.Load(), RequestID: c.work.meta.id,
 	}
 	w := c.work
 	w.out, c.framing = http1.AppendHead(w.out[:0], &head)
@@ -234,7 +234,7 @@ func (c *conn) complete() {
 	default:
 		c.enter(idle)
 		c.rest()
-		if c.srv.releasing.Load() != nil {
+		if c.tunnel == nil && c.srv.releasing.Load() != nil {
 			c.stopReading()
 		}
 	}

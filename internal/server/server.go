@@ -4,6 +4,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"maps"
 	"net"
@@ -79,7 +80,10 @@ type Server struct {
 	draining  atomic.Bool
 	releasing atomic.Pointer[release] // nil: it keeps its connections
 
+	relays map[*relay]struct{}
+
 	accepting sync.WaitGroup // accept loops
+	relaying  sync.WaitGroup // relays
 
 	running sync.WaitGroup // connections and whoever they started
 	sweeper sync.WaitGroup
@@ -92,7 +96,7 @@ type Server struct {
 func New(cfg Config, d Dispatcher) *Server {
 	s := &Server{
 		dispatch: d, encoder: newEncoder(),
-		born: time.Now(), conns: map[*conn]struct{}{}, stopped: make(chan struct{}),
+		born: time.Now(), conns: map[*conn]struct{}{}, relays: map[*relay]struct{}{}, stopped: make(chan struct{}),
 	}
 	s.Configure(cfg)
 	s.tick(s.born.Add(time.Nanosecond))
@@ -149,7 +153,7 @@ func (s *Server) accept(l net.Listener) {
 		nc, err := l.Accept()
 		if err == nil {
 			pause = time.Millisecond
-			s.start(nc)
+			s.start(nc, l)
 			continue
 		}
 		if s.draining.Load() || errors.Is(err, net.ErrClosed) || !s.listens(l) {
@@ -180,16 +184,23 @@ func (s *Server) acceptLast(l net.Listener) {
 		if err != nil {
 			return
 		}
-		s.start(nc)
+		s.start(nc, l)
 	}
 }
 
 // deadliner is what TCP and unix listeners are: their Accept can be ended.
 type deadliner interface{ SetDeadline(time.Time) error }
 
+// secured is a listener whose clients speak TLS, for as long as TLS is not nil.
+type secured interface{ TLS() *tls.Config }
+
 // start begins serving a connection.
-func (s *Server) start(nc net.Conn) {
-	c, err := newConn(s, nc)
+func (s *Server) start(nc net.Conn, from net.Listener) {
+	var secure *tls.Config
+	if l, ok := from.(secured); ok {
+		secure = l.TLS()
+	}
+	c, err := newConn(s, nc, secure)
 	if err != nil || !s.begin(c, false) {
 		nc.Close()
 	}
@@ -203,7 +214,7 @@ func (s *Server) begin(c *conn, known bool) bool {
 	if s.over {
 		return false
 	}
-	full := !known && s.config().MaxConnections > 0 && len(s.conns)-s.turned >= s.config().MaxConnections
+	full := !known && s.config().MaxConnections > 0 && len(s.conns)+len(s.relays)-s.turned >= s.config().MaxConnections
 	s.conns[c] = struct{}{}
 	if full {
 		s.turned++
@@ -214,7 +225,7 @@ func (s *Server) begin(c *conn, known bool) bool {
 		} else {
 			c.serve()
 		}
-		c.nc.Close()
+		c.end()
 		s.forget(c, full)
 	})
 	return true

@@ -128,6 +128,9 @@ func listen(t testing.TB) (net.Listener, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if inTunnel {
+		return secureListener{l.(*net.TCPListener), testTLS()}, l.Addr().String()
+	}
 	return l, l.Addr().String()
 }
 
@@ -148,8 +151,14 @@ func dialNetwork(t testing.TB, network, addr string) *client {
 	}
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	if network == "tcp" {
+		conn = tunneled(t, conn)
+	}
 	return &client{t, conn, bufio.NewReader(conn)}
 }
+
+// socket is the client's TCP socket.
+func (c *client) socket() *net.TCPConn { return tcp(c.Conn) }
 
 func (c *client) Read(p []byte) (int, error) { return c.Reader.Read(p) }
 
@@ -376,7 +385,7 @@ func TestAClientThatOnlyClosedItsSendingSideGetsItsAnswer(t *testing.T) {
 	_, addr, _ := serving(t, Config{}, &app{handle: func(r *dispatch.Request) { requests <- r }})
 	c := dial(t, addr)
 	c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-	c.Conn.(*net.TCPConn).CloseWrite()
+	c.socket().CloseWrite()
 	r := <-requests
 	time.Sleep(20 * time.Millisecond) // the end of file is noticed first
 	r.Responder.Whole(200, nil, []byte("here"))

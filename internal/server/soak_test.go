@@ -170,6 +170,7 @@ func (s *soaker) dial() *slowReader {
 			s.t.Fatal(err)
 		}
 		conn.SetDeadline(time.Now().Add(time.Minute))
+		conn = tunneled(s.t, conn)
 		s.reader = &slowReader{Conn: conn}
 		s.reader.buffer = bufio.NewReader(s.reader)
 	}
@@ -210,7 +211,7 @@ func (s *soaker) abort() {
 		io.CopyN(io.Discard, c.buffer, int64(s.random.IntN(3000)))
 	}
 	if s.random.IntN(2) == 0 {
-		c.Conn.(*net.TCPConn).SetLinger(0)
+		tcp(c.Conn).SetLinger(0)
 	}
 	s.hangUp()
 }
@@ -237,7 +238,7 @@ func (s *soaker) ask() {
 	io.WriteString(c.Conn, all)
 	if s.random.IntN(20) == 0 {
 		// It wants its answer, but while the request is queued nobody can tell it from a client that is gone.
-		c.Conn.(*net.TCPConn).CloseWrite()
+		tcp(c.Conn).CloseWrite()
 		defer s.hangUp()
 		kills = -1
 	}
@@ -328,7 +329,7 @@ func TestSoakClientsAndDyingWorkers(t *testing.T) {
 	log := &poolLog{}
 	pool := soakPool(t, workers, threads, log)
 	spool := t.TempDir()
-	l := listening(t, "tcp://127.0.0.1:0")
+	l, _ := listen(t)
 	s := New(Config{Log: log, KeepAliveTimeout: time.Minute, HeaderTimeout: time.Minute, WriteTimeout: time.Minute, SpoolDir: spool}, pool)
 	s.Serve(l)
 

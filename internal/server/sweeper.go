@@ -19,10 +19,11 @@ const (
 	receiving              // for the rest of a request's body
 	running                // for the app
 	lingering              // for the client to close, after the server did
+	shaking                // for the client's part of the TLS handshake
 )
 
 func (p phase) String() string {
-	return [...]string{"idle", "header", "receiving", "running", "lingering"}[p]
+	return [...]string{"idle", "header", "receiving", "running", "lingering", "shaking"}[p]
 }
 
 // wait is a phase and when it began, on the server's clock: one word, so that whoever reads it sees what belongs together.
@@ -80,15 +81,15 @@ func (s *Server) check(c *conn) {
 func (s *Server) patience(c *conn, p phase) time.Duration {
 	switch p {
 	case idle:
-		if s.draining.Load() {
+		if s.parting(c) {
 			return lastChance
 		}
 		if c.requests.Load() > 0 {
 			return s.config().KeepAliveTimeout
 		}
 		return s.config().HeaderTimeout // nothing has come yet, and something should
-	case header:
-		if limit := s.config().HeaderTimeout; !s.draining.Load() || limit > 0 && limit < lastChance {
+	case header, shaking:
+		if limit := s.config().HeaderTimeout; !s.parting(c) || limit > 0 && limit < lastChance {
 			return limit
 		}
 		return lastChance
@@ -98,6 +99,12 @@ func (s *Server) patience(c *conn, p phase) time.Duration {
 		return lingerTime
 	}
 	return 0
+}
+
+// parting says that c's next response is its last: the server stops, or gives its connections away and c speaks TLS, whose keys
+// cannot go along.
+func (s *Server) parting(c *conn) bool {
+	return s.draining.Load() || c.tunnel != nil && s.releasing.Load() != nil
 }
 
 // rateWindow is the time over which the rate of a body is averaged.

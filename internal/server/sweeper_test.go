@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"net"
 	"os"
 	"testing"
 	"time"
@@ -26,7 +25,7 @@ func TestASlowButSteadyReaderIsNotCut(t *testing.T) {
 			a := &app{handle: func(r *dispatch.Request) { answer(r.Responder) }}
 			_, addr, _ := serving(t, Config{WriteTimeout: 600 * time.Millisecond}, a)
 			c := dial(t, addr)
-			c.Conn.(*net.TCPConn).SetReadBuffer(16 << 10)
+			c.socket().SetReadBuffer(16 << 10)
 			c.send("GET / HTTP/1.0\r\n\r\n")
 			got := 0
 			for began := time.Now(); time.Since(began) < 3*time.Second; time.Sleep(50 * time.Millisecond) {
@@ -117,7 +116,7 @@ func TestARequestThatCameBeforeTheTimeoutStruckIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	c, err := newConn(s, nc)
+	c, err := newConn(s, nc, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

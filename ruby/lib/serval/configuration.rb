@@ -29,7 +29,7 @@ module Serval
       new(environment, workers).tap { |configuration| configuration.evaluate(paths, plugins) }
     end
 
-    attr_reader :hooks, :settings, :notices, :objects, :plugins, :environment
+    attr_reader :hooks, :settings, :notices, :objects, :plugins, :environment, :store
 
     def initialize(environment, workers = nil)
       @environment = environment
@@ -41,6 +41,7 @@ module Serval
       @objects = {}   # name => [object, file, line]
       @modes = []     # blocks of `single` and `cluster`
       @plugins = Plugins.new
+      @store = []     # texts that addresses refer to by "store:N": certificates and keys
       @files = []
       @dsl = DSL.new(self)
     end
@@ -109,6 +110,12 @@ module Serval
 
     def choose(option, value)
       @options[option] = value
+    end
+
+    # Keeps a text that an address refers to, and returns its number.
+    def store_text(text)
+      @store << text.to_s
+      @store.size - 1
     end
 
     # Forgets what was set so far under some names.

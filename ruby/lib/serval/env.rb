@@ -3,6 +3,7 @@
 require "stringio"
 require_relative "wire"
 require_relative "input"
+require_relative "peer_certificates"
 
 module Serval
   # Makes the Rack env of a request out of its frame.
@@ -13,6 +14,7 @@ module Serval
   # (bench/env.rb).
   class Env
     BODY_WAIT = "serval.body_wait_ms"
+    PEER = "puma.peercert"
     NO_BODY = NullInput.new.freeze
 
     # Constants that each request gets as a string of its own all the same: what a client sent may be changed in place
@@ -99,6 +101,7 @@ module Serval
 
     def store(key, value)
       return "env[\"puma.request_body_wait\"] = #{value}.to_f" if key == BODY_WAIT
+      return "env[PEER] = PeerCertificates[#{value}]" if key == PEER
       return if @aliases.value?(key)
 
       copy = @aliases[key]
@@ -116,6 +119,7 @@ module Serval
       env = @template.dup
       pairs.each_slice(2) do |key, value|
         next env["puma.request_body_wait"] = value.to_f if key == BODY_WAIT
+        next env[PEER] = PeerCertificates[value] if key == PEER
         next if value.nil? || @aliases.value?(key) # behind the last NUL comes an empty string on its own
 
         env[key] = value

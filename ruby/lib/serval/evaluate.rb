@@ -77,6 +77,7 @@ module Serval
         settings: configuration.settings.map(&:to_h),
         hooks: configuration.hooks.map { |hook| describe_hook(hook) },
         notices: configuration.notices.map(&:to_h),
+        store: configuration.store,
         objects: configuration.objects.transform_values { |_, file, line| { file: file, line: line } },
         plugins: configuration.plugins.map { |p| { name: p.name, start: p.starts?, file: p.file, line: p.line } }
       }

@@ -30,6 +30,9 @@ type Config struct {
 	MaxAge         time.Duration // after which a worker is replaced, give or take a tenth. 0: no limit
 	CullOldest     bool          // which worker goes when there are to be fewer: the oldest, not the youngest
 
+	// Beside says that another process serves while the first workers boot: they do it a few at a time.
+	Beside bool
+
 	// Launch starts a worker process that reports to h.
 	Launch func(index int, h worker.Handler) (*worker.Worker, error)
 
@@ -100,8 +103,21 @@ func (p *Pool) config() *Config { return p.cfg.Load() }
 // returns that one's error: with an app that does not load there is nothing to serve.
 func (p *Pool) Start(ctx context.Context) error {
 	results := make(chan error, len(p.seats))
+	atOnce := len(p.seats)
+	if p.config().Beside {
+		atOnce = gently()
+	}
+	turns := make(chan struct{}, max(1, atOnce))
 	for _, s := range p.seats {
-		go func() { results <- s.bootFirst() }()
+		go func() {
+			turns <- struct{}{}
+			defer func() { <-turns }()
+			if p.stopping() {
+				results <- ErrStopping
+				return
+			}
+			results <- s.bootFirst()
+		}()
 	}
 	var first error
 	cancelled := ctx.Done()

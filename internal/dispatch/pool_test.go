@@ -407,3 +407,34 @@ func TestAMissingRubyIsSaid(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 }
+
+func TestBesideOthersThatServeTheFirstWorkersBootAFewAtATime(t *testing.T) {
+	rackup := filepath.Join(t.TempDir(), "config.ru")
+	if err := os.WriteFile(rackup, []byte(testApp), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var p *Pool
+	var mu sync.Mutex
+	started := 0
+	launch := launcher(t, rackup, 1)
+	p = New(Config{Workers: gently() + 2, Threads: 1, QueueLimit: 1, BootTimeout: time.Minute, Beside: true, Log: &testLog{},
+		Launch: func(index int, h worker.Handler) (*worker.Worker, error) {
+			ready := p.Stats().Ready
+			mu.Lock()
+			started++
+			if booting := started - ready; booting > gently() {
+				t.Errorf("%d boot at the same time", booting)
+			}
+			mu.Unlock()
+			return launch(index, h)
+		}})
+	if err := p.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	p.Shutdown(ctx)
+	if started != gently()+2 {
+		t.Errorf("%d workers were started", started)
+	}
+}

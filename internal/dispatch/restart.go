@@ -200,6 +200,9 @@ func (p *Pool) freeIndex(more []*seat) int {
 	}
 }
 
+// gently is how many workers may boot at a time while others serve, which need processors, too.
+func gently() int { return max(1, runtime.NumCPU()/2) }
+
 // bootAll boots a worker for each seat, and returns the orders of those that booted. They wait for their commit. Not all
 // boot at the same time: the workers that serve need processors, too.
 func (p *Pool) bootAll(seats []*seat, next *Config, report func(Progress)) (orders []*order, err error) {
@@ -208,7 +211,7 @@ func (p *Pool) bootAll(seats []*seat, next *Config, report func(Progress)) (orde
 		err   error
 	}
 	results := make(chan result, len(seats))
-	turns := make(chan struct{}, max(1, runtime.NumCPU()/2))
+	turns := make(chan struct{}, gently())
 	failed := make(chan struct{})
 	for _, s := range seats {
 		go func() {

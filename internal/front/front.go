@@ -187,7 +187,9 @@ func (f *front) boot() (err error) {
 		return err
 	}
 	if err = f.generation.Boot(f.asked.ended); err == nil {
-		f.pool = dispatch.New(poolConfig(f.generation, f.lines.Log, f.asked))
+		cfg := poolConfig(f.generation, f.lines.Log, f.asked)
+		cfg.Beside = f.Succession.inherited != nil
+		f.pool = dispatch.New(cfg)
 		if err = f.startPool(); err != nil {
 			f.generation.Retire()
 		}

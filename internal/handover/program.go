@@ -2,7 +2,6 @@ package handover
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"io"
 	"os"
 	"os/exec"
@@ -43,9 +42,12 @@ func (p Program) Changed() bool {
 	if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 || sameFile(p.Path, ownProgram) {
 		return false
 	}
-	one, err1 := digest(p.Path)
-	other, err2 := digest(ownProgram)
-	return err1 == nil && err2 == nil && !bytes.Equal(one, other)
+	own, err := os.Stat(ownProgram)
+	if err != nil || own.Size() != info.Size() {
+		return err == nil
+	}
+	same, err := sameBytes(p.Path, ownProgram)
+	return err == nil && !same
 }
 
 func sameFile(one, other string) bool {
@@ -54,15 +56,38 @@ func sameFile(one, other string) bool {
 	return err1 == nil && err2 == nil && os.SameFile(info1, info2)
 }
 
-func digest(path string) ([]byte, error) {
-	f, err := os.Open(path)
+// sameBytes compares two files. It stops at the first difference, and computes nothing: clients are being served meanwhile.
+func sameBytes(one, other string) (bool, error) {
+	f, err := os.Open(one)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	defer f.Close()
-	sum := sha256.New()
-	_, err = io.Copy(sum, f)
-	return sum.Sum(nil), err
+	g, err := os.Open(other)
+	if err != nil {
+		return false, err
+	}
+	defer g.Close()
+	for a, b := make([]byte, 64<<10), make([]byte, 64<<10); ; {
+		n, errF := io.ReadFull(f, a)
+		m, errG := io.ReadFull(g, b)
+		if !bytes.Equal(a[:n], b[:m]) {
+			return false, nil
+		}
+		if errF != nil || errG != nil { // the end of both, or a file that cannot be read
+			return n == m, unread(errF, errG)
+		}
+	}
+}
+
+// unread is what is wrong with files, unless it is only that they have ended.
+func unread(errs ...error) error {
+	for _, err := range errs {
+		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+			return err
+		}
+	}
+	return nil
 }
 
 // managers are the variables by which a service manager speaks with the main process, and with nobody else.

@@ -2,6 +2,7 @@ package handover
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -279,6 +280,12 @@ func TestAProgramHasChangedWhenAnotherIsInItsPlace(t *testing.T) {
 	put(append(own, 0), 0o755)
 	if !p.Changed() {
 		t.Error("another program is taken for the same")
+	}
+	other := bytes.Clone(own)
+	other[len(other)-1]++
+	put(other, 0o755)
+	if !p.Changed() {
+		t.Error("another program of the same size is taken for the same")
 	}
 	put(append(own, 0), 0o644)
 	if p.Changed() {

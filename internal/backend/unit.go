@@ -162,7 +162,7 @@ func (s *Systemd) status(ctx context.Context, service installation.Service) (Sta
 	switch status.State {
 	case Failed, Restarting:
 		status.Why = u.why()
-		status.LastWords = s.lastWords(ctx, service, 0, time.Time{}, 3)
+		status.LastWords = lastWords(s.said(ctx, service, 0, time.Time{}), 3)
 	case Running, Reloading:
 		status.Memory = memory(status.PID)
 		status.Changed = u.changed(service)

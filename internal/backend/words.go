@@ -34,7 +34,7 @@ func (s *Systemd) failure(ctx context.Context, service installation.Service, mar
 			text = why
 		}
 	}
-	return &Failure{service.Name, text, cause, s.lastWords(ctx, service, mark, began, lastLines)}
+	return &Failure{service.Name, text, cause, Telling(s.said(ctx, service, mark, began), lastLines)}
 }
 
 // Failure is the error about a service that is to blame itself.
@@ -56,10 +56,10 @@ func (f *Failure) Error() string {
 
 func (f *Failure) Unwrap() error { return f.Cause }
 
-// lastWords is what a service's log says of its failure: the log after a mark, else the journal since a time.
-func (s *Systemd) lastWords(ctx context.Context, service installation.Service, mark int64, since time.Time, count int) []string {
+// said is the end of what a service's log has after a mark, else its journal since a time.
+func (s *Systemd) said(ctx context.Context, service installation.Service, mark int64, since time.Time) []string {
 	if lines := tail(service.Log, mark, lookedAt); len(lines) > 0 {
-		return Telling(lines, count)
+		return lines
 	}
 	args := []string{"--unit=" + service.Unit, "--lines=" + strconv.Itoa(lookedAt)}
 	if !since.IsZero() {
@@ -69,7 +69,7 @@ func (s *Systemd) lastWords(ctx context.Context, service installation.Service, m
 	if err != nil {
 		return nil
 	}
-	return Telling(lines(out, lookedAt), count)
+	return lines(out, lookedAt)
 }
 
 // lookedAt is how many lines are looked at for those that tell why something failed.
@@ -77,15 +77,28 @@ const lookedAt = 200
 
 var mistake = regexp.MustCompile(`(?i)error|exception|unable|cannot|failed|fatal`)
 
-// Telling are the lines of a log that tell why a service failed: the first that sounds like it, as what follows is often the
-// same again, and those after it; the last lines where none sounds like it.
+// Telling are the lines that tell why a service failed, of those that it has written since it was asked for something: the first
+// that sounds like it, as what follows is often the same again, and those after it; the last lines where none sounds like it.
 func Telling(lines []string, count int) []string {
-	first := slices.IndexFunc(lines, mistake.MatchString)
-	if first < 0 {
-		first = len(lines) - count
+	return telling(lines, slices.IndexFunc(lines, mistake.MatchString), count)
+}
+
+// lastWords are those of a service that has failed at some time: as Telling, but from the last line on that sounds like it.
+func lastWords(lines []string, count int) []string {
+	last := -1
+	for n, line := range lines {
+		if mistake.MatchString(line) {
+			last = n
+		}
 	}
-	first = max(first, 0)
-	return lines[first:min(first+count, len(lines))]
+	return telling(lines, last, count)
+}
+
+func telling(lines []string, from, count int) []string {
+	if from < 0 {
+		from = max(len(lines)-count, 0)
+	}
+	return lines[from:min(from+count, len(lines))]
 }
 
 // journalctl reads the system's journal: the messages alone.

@@ -41,12 +41,24 @@ func (w Web) unicorn(ctx context.Context, old int) error {
 	}
 	w.Say("the new master loads the app")
 	if err := w.newWorkers(ctx, next); err != nil {
-		if next.Alive() {
-			err = errors.Join(err, w.kill(next.PID, syscall.SIGTERM))
-		}
-		return err
+		return errors.Join(err, w.abandon(before, next))
 	}
 	return w.leave(ctx, before, next)
+}
+
+// abandon ends a new master that does not come up, and returns when the old one has its pid file back.
+func (w Web) abandon(old, next process.ID) error {
+	ctx, cancel := context.WithTimeout(context.Background(), followPatience)
+	defer cancel()
+	if err := w.kill(next.PID, syscall.SIGTERM); err != nil && !errors.Is(err, ErrEnded) {
+		return err
+	}
+	for next.Alive() || w.Service.PIDFile != "" && old.Alive() && readPID(w.Service.PIDFile) != old.PID {
+		if pause(ctx) != nil {
+			return fmt.Errorf("its new master, PID %d, does not end: kill it", next.PID)
+		}
+	}
+	return nil
 }
 
 // newMaster waits for the child of the master that is no fork of it: it has executed Unicorn again.

@@ -295,3 +295,25 @@ func (c Client) Quit(application string) (process.ID, error) {
 	}
 	return id, nil
 }
+
+// Stop stops all processes of an application, and then its daemon. It returns when they have ended.
+func (c Client) Stop(ctx context.Context, application string) error {
+	if _, err := c.Ask(application, "stop", ""); err != nil {
+		return fmt.Errorf("cannot stop %s: %w", application, err)
+	}
+	id, err := c.Quit(application)
+	if err != nil {
+		return fmt.Errorf("cannot end the daemon of %s: %w", application, err)
+	}
+	h, err := id.Open()
+	if err != nil {
+		return nil //nolint:nilerr // it has ended
+	}
+	defer h.Close()
+	select {
+	case <-h.Exited(): // it brings what was asked for to its end first
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%s does not end: %w", application, context.Cause(ctx))
+	}
+}

@@ -445,6 +445,9 @@ func (m *monitor) interrupt(ctx context.Context, c command) {
 		m.replace(c)
 		m.action.cancel()
 		return
+	case c.name == "restart" && now != stopping && now != unmonitored:
+		m.replace(c)
+		return
 	case (c.name == "start" || c.name == "restart") && (now == stopping || now == unmonitored):
 		m.replace(command{"start", c.issued, c.done})
 		c.issued()
@@ -464,10 +467,10 @@ func (m *monitor) replace(c command) {
 }
 
 // start runs the start command.
-func (m *monitor) start(ctx context.Context, a *action, issued func()) {
+func (m *monitor) start(ctx context.Context, a *action, _ func()) {
 	if m.PreStart != nil {
 		m.log(warning, "Executing pre start command: %s", join(m.PreStart))
-		if _, err := m.Process.run(ctx, m.PreStart, patience, m.daemon.log.path); err != nil {
+		if err := m.Process.run(ctx, m.PreStart, patience, m.daemon.log.path); err != nil {
 			m.log(warning, "Pre start command: %v", err)
 		}
 	}
@@ -483,38 +486,48 @@ func (m *monitor) start(ctx context.Context, a *action, issued func()) {
 		a.id = id
 		return
 	}
-	m.startItself(ctx, a, issued)
+	m.startItself(ctx, a)
 }
 
 // startItself runs a start command that puts itself into the background, and looks which process that is. One that stays in
 // the foreground is the process, if its pid file says so.
-func (m *monitor) startItself(ctx context.Context, a *action, issued func()) {
+func (m *monitor) startItself(ctx context.Context, a *action) {
 	began := time.Now()
-	left, err := m.Process.run(ctx, m.Start, m.StartGrace, m.daemon.log.path)
-	slow := errors.Is(err, errSlow)
-	if err != nil && !slow {
-		m.log(warning, "Start command execution returned non-zero exit code: %v", err)
+	command, ended, err := m.launch(m.Start, m.daemon.log.path)
+	if err != nil {
+		m.log(failure, "Start command: %v", err)
+		return
 	}
-	issued()
 	for {
+		select {
+		case err := <-ended:
+			if err != nil {
+				m.log(warning, "Start command execution returned non-zero exit code: %v", err)
+			}
+			command, ended = process.ID{}, nil
+		case <-time.After(50 * time.Millisecond): // nothing tells when a pid file comes
+		}
 		id, err := m.find(process.ID{})
-		if err == nil {
+		if err == nil && (ended == nil || id == command) {
 			a.id = id
 			return
 		}
 		if time.Since(began) >= m.StartGrace || ctx.Err() != nil {
+			if err == nil { // the command is still there, but has done its work
+				a.id = id
+				return
+			}
 			break
 		}
-		time.Sleep(50 * time.Millisecond) // nothing tells when a pid file comes
 	}
-	if !slow {
+	if ended == nil {
 		return
 	}
 	m.log(failure, "Execution is taking longer than expected.")
 	m.log(failure, "Did you forget to tell bluepill to daemonize this process?")
 	// No pid file names it, so it would be started again, and again: it does not stay.
-	if left.Alive() {
-		m.endGroup(left.PID) // with all that it has started
+	if command.Alive() {
+		m.endGroup(command.PID) // with all that it has started
 	}
 	a.slow = true
 }
@@ -534,7 +547,7 @@ func (m *monitor) stop(ctx context.Context, a *action, issued func()) {
 	case m.Stop != nil:
 		words := filled(m.Stop, h.PID)
 		m.log(warning, "Executing stop command: %s", join(words))
-		if _, err := m.Process.run(ctx, words, m.StopGrace, m.daemon.log.path); err != nil {
+		if err := m.Process.run(ctx, words, m.StopGrace, m.daemon.log.path); err != nil {
 			m.log(warning, "Stop command execution returned non-zero exit code: %v", err)
 		}
 		issued()
@@ -603,7 +616,7 @@ func (m *monitor) restart(ctx context.Context, a *action, issued func()) {
 		defer h.Close()
 		words := filled(m.Restart, h.PID)
 		m.log(warning, "Executing restart command: %s", join(words))
-		if _, err := m.Process.run(ctx, words, m.RestartGrace, m.daemon.log.path); err != nil {
+		if err := m.Process.run(ctx, words, m.RestartGrace, m.daemon.log.path); err != nil {
 			m.log(warning, "Restart command execution returned non-zero exit code: %v", err)
 		}
 		return

@@ -215,34 +215,42 @@ func (p *Process) background() (process.ID, error) {
 // errSlow says that a command is still there when its time is over.
 var errSlow = errors.New("it is not done in time")
 
-// run runs a command to its end, for a time at most. One that is too slow goes on; left is its process then. What it writes
-// goes into the log file, if there is one.
-func (p *Process) run(ctx context.Context, words []string, limit time.Duration, log string) (left process.ID, err error) {
+// launch starts a command, and tells when it has ended. What it writes goes into the log file, if there is one.
+func (p *Process) launch(words []string, log string) (id process.ID, ended <-chan error, err error) {
 	who, err := p.identity()
 	if err != nil {
-		return left, err
+		return id, nil, err
 	}
 	cmd := p.command(words, who)
 	closing, err := p.streams(cmd, who, log)
 	defer closing()
 	if err != nil {
-		return left, err
+		return id, nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return left, err
+		return id, nil, err
 	}
-	left, _ = process.Find(cmd.Process.Pid) //nolint:errcheck // it may have ended
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	id, _ = process.Find(cmd.Process.Pid) //nolint:errcheck // it may have ended
+	end := make(chan error, 1)            // nobody need be there to hear of it
+	go func() { end <- cmd.Wait() }()
+	return id, end, nil
+}
+
+// run runs a command to its end, for a time at most. One that is too slow goes on.
+func (p *Process) run(ctx context.Context, words []string, limit time.Duration, log string) error {
+	_, ended, err := p.launch(words, log)
+	if err != nil {
+		return err
+	}
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case err := <-ended:
-		return process.ID{}, err
+		return err
 	case <-timer.C:
-		return left, errSlow
+		return errSlow
 	case <-ctx.Done():
-		return left, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 }
 

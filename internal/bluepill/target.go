@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"os"
 
 	"path/filepath"
 	"slices"
@@ -39,15 +40,56 @@ func (t Target) Check() error { return nil }
 // Apply has nothing to do: what is loaded goes on until bluepill load.
 func (t Target) Apply(context.Context) error { return nil }
 
+// Hints say which command loads the files.
+func (t Target) Hints(before *installation.Installation, services []installation.Service, changed []string) (hints []string) {
+	if before != nil && len(changed) == 0 {
+		return nil
+	}
+	var loads []string
+	for _, s := range services {
+		load := "  bluepill load " + filepath.Join(t.Directory, ApplicationName(prefixOf(s), s.Process)+".pill")
+		if !slices.Contains(loads, load) {
+			loads = append(loads, load)
+		}
+	}
+	return append([]string{"Start them, and have them take what has changed, by"}, loads...)
+}
+
+// prefixOf is the prefix of a service's unit name.
+func prefixOf(s installation.Service) string {
+	prefix, _, _ := strings.Cut(s.Unit, "_web_server.service")
+	if !s.Process.Web {
+		prefix, _, _ = strings.Cut(s.Unit, "_process_"+s.Process.Name+"@")
+	}
+	return prefix
+}
+
+// Withdraw stops what the daemons run whose files are taken away, and ends them.
+func (t Target) Withdraw(ctx context.Context, _ installation.Installation, paths []string, say func(string)) error {
+	client := Client{BaseDir: BaseDir(os.Getenv, os.Geteuid() == 0), Timeout: 10 * time.Second, Attempts: 1, Say: func(string, ...any) {}}
+	for _, path := range paths {
+		name, isPill := strings.CutSuffix(filepath.Base(path), ".pill")
+		if !isPill || filepath.Dir(path) != t.Directory || !slices.Contains(client.Running(), name) {
+			continue
+		}
+		say("stopping " + name)
+		if err := client.Stop(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Owned are the files of processes that there are no instances of any more.
 func (t Target) Owned(installation.Installation) []string { return nil }
 
 // Files are the .pill files. They have the environment in them, and are for their owner's eyes alone.
 func (t Target) Files(i installation.Installation, p plan.Plan, services []installation.Service) ([]installation.File, error) {
-	files := []installation.File{
-		{Path: t.Directory, Kind: installation.Directory, Mode: 0o755, UID: -1, GID: -1},
-		{Path: filepath.Join(i.Directory, "log"), Kind: installation.Directory, Mode: 0o755, UID: -1, GID: -1},
+	logs := installation.File{Path: filepath.Join(i.Directory, "log"), Kind: installation.Directory, Mode: 0o755}
+	if who, err := (&Process{User: i.User, UserGroup: i.Group}).identity(); err == nil && who.credential != nil {
+		logs.UID, logs.GID = int(who.credential.Uid), int(who.credential.Gid)
 	}
+	files := []installation.File{{Path: t.Directory, Kind: installation.Directory, Mode: 0o755}, logs}
 	for _, process := range p.Processes {
 		own := slices.DeleteFunc(slices.Clone(services), func(s installation.Service) bool { return s.Process.Name != process.Name })
 		if len(own) == 0 {
@@ -58,7 +100,7 @@ func (t Target) Files(i installation.Installation, p plan.Plan, services []insta
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, installation.File{Path: filepath.Join(t.Directory, name+".pill"), Text: text, Mode: 0o600, UID: -1, GID: -1})
+		files = append(files, installation.File{Path: filepath.Join(t.Directory, name+".pill"), Text: text, Mode: 0o600})
 	}
 	return files, nil
 }

@@ -19,14 +19,14 @@ func blog() (installation.Installation, plan.Plan, []installation.Service) {
 	p := plan.Plan{App: "blog", Prefix: plan.Cloud66Prefix}
 	p.Add(plan.Process{Name: "web", Web: true, Count: 1, RestartSignal: plan.Signal(syscall.SIGUSR2), StopSequence: sequence.MustParse("quit, 30, term, 11, kill")})
 	p.Add(plan.Process{Name: "worker", Count: 2, StopSequence: sequence.MustParse("term, 31, kill"), MemoryLimit: 1 << 20})
-	i := installation.Installation{App: "blog", Directory: "/srv/blog", Prefix: p.Prefix}
+	i := installation.Installation{App: "blog", Directory: "/srv/blog", Prefix: p.Prefix, User: "nobody"}
 	services := []installation.Service{{
-		Process: p.Processes[0], Name: "web", Directory: i.Directory, User: "deploy", Group: "app_writers", Log: "/srv/blog/log/custom_web.log",
+		Process: p.Processes[0], Name: "web", Unit: "cloud66_web_server.service", Directory: i.Directory, User: "deploy", Group: "app_writers", Log: "/srv/blog/log/custom_web.log",
 		Argv: []string{"/usr/bin/bundle", "exec", "puma", "--pidfile", "/tmp/web_server.pid"}, Env: []string{"RACK_ENV=production"}, PIDFile: "/tmp/web_server.pid",
 	}}
 	for n := 1; n <= 2; n++ {
 		services = append(services, installation.Service{
-			Process: p.Processes[1], Number: n, Name: "worker." + string(rune('0'+n)), Directory: i.Directory, Log: "/srv/blog/log/worker_" + string(rune('0'+n)) + ".log",
+			Process: p.Processes[1], Number: n, Unit: p.Unit(p.Processes[1], n), Name: "worker." + string(rune('0'+n)), Directory: i.Directory, Log: "/srv/blog/log/worker_" + string(rune('0'+n)) + ".log",
 			Argv: []string{"/bin/sh", "-c", `echo "it's #{1}" $HOME & exit`, "", "a\tb\nc", "ü", "#{raise}"},
 			Env:  []string{"A=#{raise} \"q\" \\ '", "B=two\nlines\x01", "C=\xff", "D="},
 		})
@@ -94,5 +94,16 @@ func TestApplicationsAreCalledAsOnThePage(t *testing.T) {
 	}
 	if got := NewTarget(false, "/home/a").Directory; got != "/home/a/.bluepill/autoload" {
 		t.Error(got)
+	}
+}
+
+func TestInstallSaysHowToLoadWhatItWrote(t *testing.T) {
+	i, _, services := blog()
+	want := "Start them, and have them take what has changed, by\n  bluepill load /x/cloud66_web_server.pill\n  bluepill load /x/user_worker.pill"
+	if got := strings.Join(Target{"/x"}.Hints(nil, services, nil), "\n"); got != want {
+		t.Error(got)
+	}
+	if got := (Target{"/x"}).Hints(&i, services, nil); got != nil {
+		t.Errorf("%q although nothing has changed", got)
 	}
 }

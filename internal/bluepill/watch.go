@@ -161,7 +161,7 @@ func (m *monitor) endChild(ctx context.Context, id process.ID, event string) {
 	}
 	words := filled(m.Children.Stop, id.PID)
 	m.log(warning, "Executing stop command of child %d: %s", id.PID, join(words))
-	if _, err := m.Process.run(ctx, words, m.Children.StopGrace, m.daemon.log.path); err != nil {
+	if err := m.Process.run(ctx, words, m.Children.StopGrace, m.daemon.log.path); err != nil {
 		m.log(warning, "Stop command execution returned non-zero exit code: %v", err)
 	}
 }

@@ -198,3 +198,95 @@ func difference(before, after string) (lines []string) {
 	}
 	return lines
 }
+
+// readOnly has nobody write to a directory.
+func (h *host) readOnly(dir string) (again func()) {
+	h.t.Helper()
+	h.Do("mount", "--bind", dir, dir)
+	h.Do("mount", "-o", "remount,bind,ro", dir)
+	return func() { h.Do("umount", dir) }
+}
+
+func TestAnInstallThatFailsLeavesWhatWasThere(t *testing.T) {
+	h := newHost(t)
+	const sorry = "nothing is installed, and what was there is as it was"
+	fails := func(dir, because string) {
+		t.Helper()
+		before := h.traces()
+		again := h.readOnly(dir)
+		h.refuses(sorry, "install", "--env-file", "/etc/app.env")
+		h.refuses(because, "install", "--env-file", "/etc/app.env")
+		again()
+		if after := h.traces(); after != before {
+			t.Errorf("before it was\n%s\nand now there is\n%s", before, after)
+		}
+	}
+	h.Do("mkdir", "-p", "/var/lib/serval", "/etc/systemd/system/multi-user.target.wants")
+	fails("/etc/systemd/system/multi-user.target.wants", "read-only file system")
+	fails("/var/lib/serval", "read-only file system")
+
+	h.does("install", "--now", "--env-file", "/etc/app.env")
+	if got := h.get(); !strings.HasPrefix(got, "1 ") {
+		t.Errorf("the web server says %q", got)
+	}
+	h.Write("/srv/blog/current/Procfile", strings.Replace(installedProcfile, "clock:", "mailer:", 1)+"another: sleep 100\n")
+	h.Write("/etc/app.env", "SECRET=\"{\"a\": 1}\"\n") // takes a copy
+	fails("/etc/systemd/system/multi-user.target.wants", "read-only file system")
+	fails("/var/lib/serval/blog", "read-only file system")
+	for _, unit := range []string{"cloud66_web_server.service", "cloud66_process_clock@1.service", "cloud66_process_worker@1.service"} {
+		if state := h.Show(unit, "ActiveState"); state != "active" {
+			t.Errorf("%s is %s", unit, state)
+		}
+	}
+	if said := h.Show("cloud66_process_another@1.service", "LoadState"); said != "not-found" {
+		t.Errorf("systemd knows the unit of a process that was not installed: %s", said)
+	}
+	h.does("install")
+	h.Do("systemctl", "start", "cloud66_process_mailer@1.service")
+	testkit.WaitFor(t, "the mailer to speak", func() bool {
+		said, _ := h.Run("cat", "/srv/blog/current/log/mailer_1.log")
+		return strings.Contains(said, `{"a": 1}`)
+	})
+}
+
+func TestAnInstallRefusesWhatCannotWork(t *testing.T) {
+	h := newHost(t)
+	before := h.traces()
+	h.Write("/etc/bad.env", "A=1\nB\n")
+	h.Write("/srv/other/Procfile", "custom_web: serval -b unix:///tmp/other.sock\n")
+	h.Write("/srv/other/config.ru", "run 1\n")
+	h.refuses("/etc/bad.env:2: write NAME=value, and not \"B\"", "install", "--env-file", "/etc/bad.env")
+	h.refuses("cannot read the environment file /etc/gone.env: no such file or directory", "install", "--env-file", "/etc/gone.env")
+	h.refuses(`there is no user "nobodys" on this host: make one, or name another by --user`, "install", "--user", "nobodys")
+	h.refuses(`there is no group "nobodys" on this host`, "install", "--group", "nobodys")
+	h.refuses(`the prefix "../x" has a '.' in it`, "install", "--prefix", "../x")
+	if said, status := h.serval("install", "--backend", "upstart"); status != 2 || !strings.Contains(said, `there is no backend "upstart": choose one of systemd, supervisor, bluepill`) {
+		t.Errorf("status %d: %s", status, said)
+	}
+	h.Write("/srv/blog/current/Procfile", "custom_web: pumba -b unix:///tmp/x.sock\n")
+	h.refuses("web: there is no program pumba in PATH (/usr/local/sbin:", "install")
+	h.Write("/srv/blog/current/Procfile", "custom_web serval\n")
+	h.refuses("Procfile:1:1: there is no colon", "install")
+	if after := h.traces(); len(difference(before, after)) > 1 { // the Procfile
+		t.Errorf("there is\n%s\nafter\n%s", after, before)
+	}
+
+	h.Write("/srv/blog/current/Procfile", installedProcfile)
+	h.does("install")
+	other := func(args ...string) (string, int) {
+		return h.Run(append([]string{"env", "-C", "/srv/other", h.Serval, "install", "--prefix", "cloud66"}, args...)...)
+	}
+	if said, status := other(); status != 1 || !strings.Contains(said, "cloud66_web_server.service belongs to the app blog in /srv/blog/current: choose other names with --prefix") {
+		t.Errorf("status %d: %s", status, said)
+	}
+	h.Write("/etc/systemd/system/serval_web_server.service", "[Service]\nExecStart=/bin/true\n")
+	if said, status := other("--prefix", "serval"); status != 1 || !strings.Contains(said, "serval_web_server.service is there already, and serval install has not written it") {
+		t.Errorf("status %d: %s", status, said)
+	}
+	h.Do("chmod", "o+w", "/srv/other")
+	said, status := other("--prefix", "other")
+	if status != 0 {
+		t.Errorf("status %d: %s", status, said)
+	}
+	h.expect(said, "warning: /srv/other can be written by every user, who could have root run anything: chmod o-w /srv/other", "warning: the app runs as root")
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"serval/internal/analysis"
+	"serval/internal/backend"
 	"serval/internal/bluepill"
 	"serval/internal/envfile"
 	"serval/internal/install"
@@ -27,9 +28,9 @@ const installHelp = `Usage: serval install [flags] [DIR]
 
 Installs the app in DIR (default this directory), so that this host runs it now
 and after each boot: writes systemd units of its web server and its processes,
-and enables them. Nothing is started. When the app has changed, install it
-again: what is not said stays as it was installed. If something goes wrong,
-everything is as it was before.
+and enables them. Nothing is started but with --now. When the app has changed,
+install it again: what is not said stays as it was installed. If something goes
+wrong, everything is as it was before.
 
       --env-file FILE          environment variables of all processes
                                (repeatable; '' for none)
@@ -37,6 +38,7 @@ everything is as it was before.
                                or bluepill
       --user USER              who it runs as (default the directory's owner)
       --group GROUP            (default the user's)
+      --now                    start what does not run, as serval start
       --force                  replace and remove files that others have edited
 `
 
@@ -66,13 +68,14 @@ type wanted struct {
 	envFilesSet bool
 	backend     string
 	user, group string
-	force       bool
+	now, force  bool
 }
 
 // newInstall makes the command that installs an app.
 func newInstall(streams Streams) *cobra.Command {
 	var w wanted
 	cmd := w.command("install", installHelp+appFlagsHelp, func(ctx context.Context) error { return w.install(ctx, streams) })
+	cmd.Flags().BoolVar(&w.now, "now", false, "")
 	cmd.Flags().BoolVar(&w.force, "force", false, "")
 	return cmd
 }
@@ -142,7 +145,13 @@ func (w *wanted) install(ctx context.Context, streams Streams) error {
 		return err
 	}
 	p.report(streams.Out)
-	return nil
+	if !w.now {
+		return nil
+	}
+	start := serviceFlags{directory: p.next.Directory, app: p.next.App}
+	return start.run(ctx, streams, "start", nil, nil, func(ctx context.Context, b backend.Backend, services []installation.Service, say backend.Progress) error {
+		return b.Start(ctx, services, say)
+	})
 }
 
 // diff shows what install would do.

@@ -33,6 +33,7 @@ Examples:
   serval --dir /srv/blog -b 'unix:///run/blog.sock?umask=0117'
   serval ctl --help                       operate a running server
   serval analyze --help                   see what is to run of an app
+  serval install --help                   have this host run it
   serval nginx --help                     print the nginx site for an app
 `
 

@@ -50,7 +50,10 @@ func execLogged(_ context.Context, args []string, errs io.Writer) error {
 	log, argv := args[1], args[2:]
 	program, err := exec.LookPath(argv[0])
 	if err != nil {
-		return fmt.Errorf("cannot start %s: %w", argv[0], errors.Unwrap(err))
+		for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
+			err = next // it names the program, too
+		}
+		return fmt.Errorf("cannot start %s: %w", argv[0], err)
 	}
 	before, err := unix.FcntlInt(2, unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {

@@ -154,10 +154,13 @@ func TestAProcessIsStartedStoppedAndStartedAgain(t *testing.T) {
 
 func TestAProcessThatDiesIsStartedAgain(t *testing.T) {
 	t.Parallel()
-	r := start(t, shell("web", "sleep 600"))
+	r := start(t, shell("web", "sleep 600 & wait"))
 	first := r.await("web(pid:N): up\n")
+	var children []testkit.Process
+	testkit.WaitFor(t, "it has a child", func() bool { children = testkit.Children(first); return len(children) == 1 })
 	syscall.Kill(first, syscall.SIGKILL)
 	r.awaitLog("Going from up => down")
+	testkit.WaitFor(t, "what it has left behind is ended", func() bool { return !children[0].Alive() })
 	if second := r.await("web(pid:N): up\n"); second == first {
 		t.Error("it is the same")
 	}
@@ -171,7 +174,7 @@ func TestAnUnmonitoredProcessIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	p := shell("web", "sleep 600")
 	p.Unmonitored = true
-	r := start(t, p, shell("worker", "sleep 600"))
+	r := start(t, p, shell("worker", "exec sleep 600"))
 	r.await("web(pid:): unmonitored\nworker(pid:N): up\n")
 	r.ask("unmonitor", "worker")
 	pid := r.await("web(pid:): unmonitored\nworker(pid:N): unmonitored\n")
@@ -443,7 +446,7 @@ func TestWhatChecksMeasure(t *testing.T) {
 
 func TestChildrenAreListedAndWatched(t *testing.T) {
 	t.Parallel()
-	p := shell("web", "sleep 600 & sleep 700 & wait; sleep 600")
+	p := shell("web", "sleep 611 & sleep 711 & wait; sleep 612")
 	p.Children = &Children{Stop: []string{"kill", "-TERM", "{{PID}}"}, StopGrace: time.Second}
 	r := start(t, p)
 	r.await("web(pid:N): up\n  <child(pid:N)>: up\n  <child(pid:N)>: up\n")

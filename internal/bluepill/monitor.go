@@ -60,9 +60,10 @@ type monitor struct {
 	checks   []*watch
 	children map[process.ID][]*watch
 	outcomes chan outcome
-	starts   []time.Time // the latest, for flapping
-	retry    *time.Timer // set by flapping
-	refused  string      // why a pid file was not trusted, which is said once
+	starts   []time.Time  // the latest, for flapping
+	retry    *time.Timer  // set by flapping
+	left     []process.ID // what the last process has left behind
+	refused  string       // why a pid file was not trusted, which is said once
 
 	mu     sync.Mutex
 	state  state
@@ -77,6 +78,7 @@ type action struct {
 	over   chan struct{}
 	id     process.ID // what runs after it, as far as it knows
 	slow   bool       // the start command stayed in the foreground, and was ended
+	left   []process.ID
 	grace  time.Duration
 	done   func()
 }
@@ -186,10 +188,37 @@ func (m *monitor) drop() {
 	m.mu.Unlock()
 }
 
-// lose says that the process has ended.
+// lose takes note that the process has ended, and of what it has left behind: a killed master's workers, which may hold what
+// the next one needs.
 func (m *monitor) lose() {
 	m.log(warning, "Process %d has ended", m.handle.PID)
+	if all, err := process.All(); err == nil && m.Daemonize {
+		for _, row := range all {
+			if row.Group == m.handle.PID && row.PID != m.handle.PID && row.State != 'Z' {
+				m.left = append(m.left, row.ID)
+			}
+		}
+	}
 	m.drop()
+}
+
+// clear ends what an earlier process has left behind.
+func (m *monitor) clear(ctx context.Context, left []process.ID) {
+	ctx, cancel := context.WithTimeout(ctx, 2*tick)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, id := range left {
+		h, err := id.Open()
+		if err != nil {
+			continue
+		}
+		m.log(warning, "Process %d was left behind, and is ended", id.PID)
+		all.Go(func() {
+			defer h.Close()
+			sequence.MustParse("term, 1, kill").Run(ctx, h) //nolint:errcheck // there is no more that could be done
+		})
+	}
+	all.Wait()
 }
 
 // running finds out whether there is a process, and takes hold of it.
@@ -350,7 +379,8 @@ func (m *monitor) flaps() bool {
 // act does something in the background. grace is how long the process is not judged after it.
 func (m *monitor) act(ctx context.Context, c *command, grace time.Duration, do func(ctx context.Context, a *action, issued func())) {
 	actx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the daemon's end does not cut a stop short
-	a := &action{cancel: cancel, over: make(chan struct{}), grace: grace}
+	a := &action{cancel: cancel, over: make(chan struct{}), left: m.left, grace: grace}
+	m.left = nil
 	if m.handle != nil {
 		a.id = m.handle.ID
 	}
@@ -468,6 +498,7 @@ func (m *monitor) replace(c command) {
 
 // start runs the start command.
 func (m *monitor) start(ctx context.Context, a *action, _ func()) {
+	m.clear(ctx, a.left)
 	if m.PreStart != nil {
 		m.log(warning, "Executing pre start command: %s", join(m.PreStart))
 		if err := m.Process.run(ctx, m.PreStart, patience, m.daemon.log.path); err != nil {

@@ -47,6 +47,7 @@ serval/ruby:
 serval/internal/generation: config worker
 serval/internal/backend: installation plan process restart worker
 serval/internal/restart: control installation plan process
+serval/internal/supervisor: atomicfile process sequence
 `
 
 func TestDependenciesPointOneWay(t *testing.T) {

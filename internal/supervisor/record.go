@@ -1,0 +1,87 @@
+package supervisor
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"serval/internal/atomicfile"
+	"serval/internal/process"
+	"serval/internal/sequence"
+)
+
+// record is what the next supervisor has to know of a process. There is one file for each, so that what happens to one of a
+// thousand processes does not have all of them written.
+type record struct {
+	Boot     string     `json:"boot"` // of the kernel: process ids of another one mean nothing
+	Process  process.ID `json:"process,omitzero"`
+	Group    int        `json:"group,omitempty"`
+	Digest   string     `json:"digest,omitempty"`  // of the spec that it was started by
+	Stopped  bool       `json:"stopped,omitempty"` // somebody wanted it so
+	Restarts int        `json:"restarts,omitempty"`
+
+	Stop sequence.Sequence `json:"stop,omitempty"` // for a process that nobody wants any more
+}
+
+// records is the directory where they are; empty: nothing is recorded.
+type records string
+
+func (r records) path(name string) string { return filepath.Join(string(r), name+".json") }
+
+// read returns what is known of a process: nothing, if that is of another boot.
+func (r records) read(name string) (known record) {
+	if r == "" {
+		return known
+	}
+	text, err := os.ReadFile(r.path(name))
+	if err != nil || json.Unmarshal(text, &known) != nil || known.Boot != boot() {
+		return record{}
+	}
+	return known
+}
+
+func (r records) write(name string, known record) error {
+	if r == "" {
+		return nil
+	}
+	known.Boot = boot()
+	text, err := json.Marshal(known)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(r.path(name), append(text, '\n'), 0o600)
+}
+
+func (r records) remove(name string) {
+	if r != "" {
+		os.Remove(r.path(name))
+	}
+}
+
+// names are those of all processes that there are records of.
+func (r records) names() (names []string, err error) {
+	if r == "" {
+		return nil, nil
+	}
+	entries, err := os.ReadDir(string(r))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	for _, entry := range entries {
+		if name, is := strings.CutSuffix(entry.Name(), ".json"); is && isFileName(name) {
+			names = append(names, name)
+		}
+	}
+	return names, err
+}
+
+// boot is the kernel's id of this boot (random(4)).
+func boot() string {
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(text))
+}

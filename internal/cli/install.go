@@ -146,6 +146,9 @@ func (w *wanted) install(ctx context.Context, streams Streams) error {
 	}
 	p.report(streams.Out)
 	if !w.now {
+		for _, line := range p.hints() {
+			fmt.Fprintln(streams.Out, line)
+		}
 		return nil
 	}
 	start := serviceFlags{directory: p.next.Directory, app: p.next.App}
@@ -417,9 +420,6 @@ func (p *project) report(out io.Writer) {
 	}
 	if analysis.Passenger(p.result.Server.Name) {
 		fmt.Fprintf(out, "nginx runs Passenger, so there is no unit for the web server: see serval nginx.\n")
-	}
-	for _, line := range p.hints() {
-		fmt.Fprintln(out, line)
 	}
 }
 

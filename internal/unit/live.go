@@ -3,6 +3,7 @@ package unit
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -49,28 +50,33 @@ func (s *Systemd) Withdraw(ctx context.Context, _ installation.Installation, pat
 	slices.SortFunc(there, func(a, b dbus.UnitStatus) int {
 		return cmp.Or(strings.Compare(filepath.Ext(a.Name), filepath.Ext(b.Name)), strings.Compare(a.Name, b.Name))
 	})
-	for _, u := range there {
-		if u.ActiveState == "inactive" || u.ActiveState == "failed" || strings.HasSuffix(u.Name, "_gate.service") {
-			continue // a gate goes with its socket
+	there = slices.DeleteFunc(there, func(u dbus.UnitStatus) bool {
+		return u.ActiveState == "inactive" || strings.HasSuffix(u.Name, "_gate.service") // a gate goes with its socket
+	})
+	var failed error
+	jobs := make([]chan string, len(there))
+	for i, u := range there { // all at once, in whatever order systemd knows to be right
+		jobs[i] = make(chan string, 1)
+		if u.ActiveState == "failed" {
+			jobs[i] <- "done"
+			continue
 		}
 		say("stopping " + u.Name)
-		if err := stopUnit(ctx, conn, u.Name); err != nil {
-			return err
+		if _, err := conn.StopUnitContext(ctx, u.Name, "replace", jobs[i]); err != nil {
+			return fmt.Errorf("systemd does not stop %s: %w", u.Name, err)
 		}
 	}
-	for _, u := range there {
+	for i, u := range there {
+		failed = errors.Join(failed, ended(ctx, u.Name, jobs[i]))
 		conn.ResetFailedUnitContext(ctx, u.Name) //nolint:errcheck // it is for the list of failed units alone
 	}
-	return nil
+	return failed
 }
 
-func stopUnit(ctx context.Context, conn *dbus.Conn, name string) error {
-	result := make(chan string, 1)
-	if _, err := conn.StopUnitContext(ctx, name, "replace", result); err != nil {
-		return fmt.Errorf("systemd does not stop %s: %w", name, err)
-	}
+// ended waits for the end of the job that stops a unit.
+func ended(ctx context.Context, name string, job <-chan string) error {
 	select {
-	case how := <-result:
+	case how := <-job:
 		if how != "done" {
 			return fmt.Errorf("systemd does not stop %s: its job ended with %q", name, how)
 		}

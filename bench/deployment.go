@@ -137,20 +137,29 @@ func answers(ctx context.Context, address string, n int) ([]string, error) {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: requestTimeout}
 	var all []string
 	for range n {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/", nil)
+		text, err := answer(ctx, &client, address)
 		if err != nil {
 			return nil, err
 		}
-		response, err := client.Do(request)
-		if err != nil {
-			return nil, err
-		}
-		body, err := io.ReadAll(response.Body)
-		response.Body.Close()
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, strings.TrimSpace(string(body)))
+		all = append(all, text)
 	}
 	return all, nil
+}
+
+// answer asks once.
+func answer(ctx context.Context, client *http.Client, address string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/", nil)
+	if err != nil {
+		return "", err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if response.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("the server answered %s", response.Status)
+	}
+	return strings.TrimSpace(string(body)), err
 }

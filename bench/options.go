@@ -30,24 +30,28 @@ type Options struct {
 	Restarts    int    `json:"restarts"`    // of Serval, of each kind
 	Rival       int    `json:"puma_restarts"`
 	Slow        int    `json:"slow_restarts"` // of both, of an app that boots for seconds
+	Actions     int    `json:"actions"`       // for page: how often each is done
+	SlowActions int    `json:"slow_actions"`  // the same with an app that boots for seconds
 }
 
 // scenario is something to measure.
 type scenario struct {
 	name, about string
 	measure     func(*bench, context.Context) (finding, error)
+	named       bool // only measured when it is named: it takes root
 }
 
 // scenarios are all of them, in the order they are run.
 var scenarios = []scenario{
-	{"core", "throughput and latency of the servers under the same loads", (*bench).core},
-	{"pinned", "fast requests while one takes five seconds", (*bench).pinned},
-	{"slow-readers", "normal requests while five clients read slowly", (*bench).slowReaders},
-	{"idle", "the cost of many idle keep-alive connections", (*bench).idle},
-	{"upload", "memory and speed while a large body is uploaded", (*bench).upload},
-	{"restarts", "what clients see of restarts under load", (*bench).restarts},
-	{"memory", "the memory of four preloaded workers of a Rails app", (*bench).memory},
-	{"boot", "from the start to the first response", (*bench).boot},
+	{name: "core", about: "throughput and latency of the servers under the same loads", measure: (*bench).core},
+	{name: "pinned", about: "fast requests while one takes five seconds", measure: (*bench).pinned},
+	{name: "slow-readers", about: "normal requests while five clients read slowly", measure: (*bench).slowReaders},
+	{name: "idle", about: "the cost of many idle keep-alive connections", measure: (*bench).idle},
+	{name: "upload", about: "memory and speed while a large body is uploaded", measure: (*bench).upload},
+	{name: "restarts", about: "what clients see of restarts under load", measure: (*bench).restarts},
+	{name: "memory", about: "the memory of four preloaded workers of a Rails app", measure: (*bench).memory},
+	{name: "boot", about: "from the start to the first response", measure: (*bench).boot},
+	{name: "page", about: "what clients see of systemctl, serval restart and signals, under systemd and behind nginx", measure: (*bench).page, named: true},
 }
 
 func parseOptions(args []string, output io.Writer) (Options, []scenario, error) {
@@ -72,6 +76,8 @@ func parseOptions(args []string, output io.Writer) (Options, []scenario, error) 
 	flags.IntVar(&o.Restarts, "restarts", 100, "restarts of serval, of each kind")
 	flags.IntVar(&o.Rival, "puma-restarts", 10, "restarts of puma, of each kind")
 	flags.IntVar(&o.Slow, "slow-restarts", 3, "restarts of both, of each kind, of an app that boots for 4 s")
+	flags.IntVar(&o.Actions, "actions", 3, "for page: how often each action is done")
+	flags.IntVar(&o.SlowActions, "slow-actions", 1, "for page: how often with an app that boots for 4 s")
 	flags.Usage = func() {
 		fmt.Fprintf(output, "Usage: bench [flags] [%s]\n\n", strings.Join(scenarioNames(), "] ["))
 		flags.PrintDefaults()
@@ -104,7 +110,8 @@ func (o Options) validate() error {
 	}
 	least := map[string]int{"rounds": o.Rounds, "seconds": o.Seconds, "warmup": o.Warmup, "workers": o.Workers, "threads": o.Threads,
 		"wrk-threads": o.WrkThreads, "idle": o.Idle, "upload": o.UploadMB, "tries": o.Tries,
-		"restarts": o.Restarts, "puma-restarts": o.Rival, "slow-restarts": o.Slow}
+		"restarts": o.Restarts, "puma-restarts": o.Rival, "slow-restarts": o.Slow,
+		"actions": o.Actions, "slow-actions": o.SlowActions}
 	for name, value := range least {
 		if value < 1 {
 			return fmt.Errorf("-%s is %d: give a number from 1 up", name, value)
@@ -113,10 +120,10 @@ func (o Options) validate() error {
 	return nil
 }
 
-// choose finds the scenarios of the given names; all of them if there are none.
+// choose finds the scenarios of the given names; all that do not have to be named if there are none.
 func choose(names []string) ([]scenario, error) {
 	if len(names) == 0 {
-		return scenarios, nil
+		return slices.DeleteFunc(slices.Clone(scenarios), func(s scenario) bool { return s.named }), nil
 	}
 	var chosen []scenario
 	for _, name := range names {

@@ -313,6 +313,21 @@ func TestSocketsOfSystemdLoseNoRequestWhateverBecomesOfTheUnit(t *testing.T) {
 	}
 }
 
+func TestThoseWhoWaitWhileTheAppBootsAreAllServed(t *testing.T) {
+	s := newService(t, "-w 1 -t 1 --queue-limit 2 -b tcp://0.0.0.0:3000 -b unix:///run/web.sock")
+	s.activate()
+	s.Do("systemctl", "start", web)
+	s.write("boot", "1.5")
+	load := testkit.StartLoad(testkit.LoadConfig{URL: "unix://" + s.Path("/run/web.sock"), Rate: 50})
+	testkit.WaitFor(t, "clients are served", func() bool { return load.Served() > 3 })
+	s.Do("systemctl", "restart", web)
+	before := load.Served()
+	testkit.WaitFor(t, "clients are served", func() bool { return load.Served() > before+60 })
+	if r := load.Stop(); r.Failed > 0 {
+		t.Error(r)
+	}
+}
+
 func TestTypeNotifyReloadIsAnswered(t *testing.T) {
 	said, err := exec.Command(testkit.Need(t, "systemctl"), "--version").Output()
 	if err != nil {

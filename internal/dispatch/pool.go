@@ -21,6 +21,7 @@ type Config struct {
 	Threads int // requests a worker may hold at once, at least 1
 
 	QueueLimit     int           // requests that may wait for a thread; more get 503. 0: none may
+	Rush           bool          // clients waited for the start: those who come first are not counted by QueueLimit
 	QueueTimeout   time.Duration // how long one may wait before it gets 503. 0: no limit
 	RequestTimeout time.Duration // how long one may run before its response begins; then 504. 0: no limit
 	BootTimeout    time.Duration // how long the app may take to load. 0: no limit
@@ -83,6 +84,8 @@ type Pool struct {
 	stop      chan struct{}   // closed when the pool shuts down
 	running   sync.WaitGroup  // the seats, the monitor and whoever they started
 	shutdown  sync.Once
+	rushing   bool      // clients who waited for the start may still come
+	rushed    time.Time // when the first of them came
 	settled   atomic.Bool
 	warm      sync.Once
 }
@@ -90,6 +93,7 @@ type Pool struct {
 // New returns a pool that is not running yet.
 func New(cfg Config) *Pool {
 	p := &Pool{log: cfg.Log, rolling: make(chan struct{}, 1), awake: make(chan struct{}, 1), stop: make(chan struct{})}
+	p.rushing = cfg.Rush
 	p.cfg.Store(&cfg)
 	for i := range cfg.Workers {
 		p.seats = append(p.seats, newSeat(p, i, &cfg))
@@ -165,9 +169,10 @@ func (p *Pool) Dispatch(r *Request) {
 		r.Responder.Fail(503, "the server is shutting down")
 		return
 	}
+	rush := p.rushing && p.rushes(now)
 	m := p.leastLoaded()
 	if m == nil || p.queue.len > 0 {
-		if p.queue.len >= p.config().QueueLimit {
+		if p.queue.len >= p.config().QueueLimit && !rush {
 			waiting := p.queue.len
 			p.mu.Unlock()
 			r.Responder.Fail(503, fmt.Sprintf("%d requests are waiting already (--queue-limit)", waiting))
@@ -183,6 +188,20 @@ func (p *Pool) Dispatch(r *Request) {
 	p.mu.Unlock()
 	body.send()
 	m.worker.Flush()
+}
+
+// rushTime is for how long, at least, those who waited for the start come.
+const rushTime = time.Second
+
+// rushes reports whether requests still come from the time before the start, when their clients could only wait: thousands, if
+// the app takes seconds to load. They have waited longest, and turning them away would make a restart lose requests. The rush is
+// over once the queue is empty. The lock is held.
+func (p *Pool) rushes(now time.Time) bool {
+	if p.rushed.IsZero() {
+		p.rushed = now
+	}
+	p.rushing = p.queue.len > 0 || now.Sub(p.rushed) < rushTime
+	return p.rushing
 }
 
 // leastLoaded returns the member with most idle threads, nil when there is none. Among equals it goes round, so that

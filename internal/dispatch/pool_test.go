@@ -222,6 +222,32 @@ func TestPastTheQueueLimitRequestsAreTurnedAway(t *testing.T) {
 	}
 }
 
+func TestThoseWhoWaitedForTheStartAreNotTurnedAway(t *testing.T) {
+	p, _ := testPool(t, Config{Workers: 1, Threads: 1, QueueLimit: 1, Rush: true})
+	free := newFlag(t)
+	waiting := []*answer{ask(p, "GET", "/hold", string(free))}
+	for range 20 {
+		waiting = append(waiting, ask(p, "GET", "/pid", ""))
+	}
+	free.raise()
+	for _, a := range waiting {
+		if status, reason := a.wait(t); status != 200 {
+			t.Errorf("%s got %d %q", a.Line, status, reason)
+		}
+	}
+	// After that the limit counts again.
+	time.Sleep(rushTime)
+	free = newFlag(t)
+	waiting = []*answer{ask(p, "GET", "/hold", string(free)), ask(p, "GET", "/pid", "")}
+	if status, reason := ask(p, "GET", "/pid", "").wait(t); status != 503 || !strings.Contains(reason, "--queue-limit") {
+		t.Errorf("one too many got %d %q", status, reason)
+	}
+	free.raise()
+	for _, a := range waiting {
+		a.wait(t)
+	}
+}
+
 func TestARequestWaitsNoLongerThanTheQueueTimeout(t *testing.T) {
 	p, _ := testPool(t, Config{Workers: 1, Threads: 1, QueueLimit: 10, QueueTimeout: 100 * time.Millisecond})
 	free := newFlag(t)

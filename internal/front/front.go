@@ -189,6 +189,7 @@ func (f *front) boot() (err error) {
 	if err = f.generation.Boot(f.asked.ended); err == nil {
 		cfg := poolConfig(f.generation, f.lines.Log, f.asked)
 		cfg.Beside = f.Succession.inherited != nil
+		cfg.Rush = slices.ContainsFunc(f.sockets.all, func(l *listener.Listener) bool { return l.Activated != "" }) // systemd let them wait
 		f.pool = dispatch.New(cfg)
 		if err = f.startPool(); err != nil {
 			f.generation.Retire()

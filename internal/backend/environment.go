@@ -40,7 +40,7 @@ func Changed(env map[string]string, given []string) (names []string) {
 		}
 	}
 	// A process that has executed itself again has what it has added to its own environment, too.
-	if !hasPrefix(env, "PUMA_INHERIT", "UNICORN_FD", "BUNDLE", "RUBYOPT") {
+	if !hasPrefix(env, "SERVAL_HANDOVER", "PUMA_INHERIT", "UNICORN_FD", "BUNDLE", "RUBYOPT") {
 		for name := range env {
 			if _, still := now[name]; !still && !isGiven(name) {
 				names = append(names, name)

@@ -298,7 +298,7 @@ var variable = []struct {
 }{
 	{regexp.MustCompile(`(?m)^\[\d+\] `), "[PID] "},
 	{regexp.MustCompile(`(PID:? )\d+`), "${1}N"},
-	{regexp.MustCompile(`\d+\.\d+s\b`), "Ns"},
+	{regexp.MustCompile(`\d+\.\d+ ?s\b`), "Ns"},
 	{regexp.MustCompile(`Serval version: .*`), "Serval version: V"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}`), "TIME"},
 	{regexp.MustCompile(`\[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]`), "[TIME]"},

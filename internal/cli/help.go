@@ -32,9 +32,10 @@ Examples:
   serval -p 3000 -t 5 -w auto -e production
   serval --dir /srv/blog -b 'unix:///run/blog.sock?umask=0117'
   serval ctl --help                       operate a running server
-  serval analyze --help                   see what is to run of an app
-  serval install --help                   have this host run it
-  serval nginx --help                     print the nginx site for an app
+
+Commands for apps with a Procfile, each with --help:
+  analyze, install, diff, uninstall, nginx
+  start, stop, restart, reload, status, logs, scale
 `
 
 // writeHelp writes the help text. It is made from the table of settings, so it cannot leave one out.

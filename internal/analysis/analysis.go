@@ -37,6 +37,7 @@ type Result struct {
 	Prefix      string       `json:"prefix"`
 	Processes   []Process    `json:"processes"`
 	Findings    finding.List `json:"findings"`
+	Background  finding.List `json:"-"` // those of the findings that are about what goes into the background
 	Plan        plan.Plan    `json:"-"` // worth nothing when there are errors
 }
 

@@ -40,6 +40,12 @@ func (a *analyst) warn(at finding.Place, remedy, format string, args ...any) {
 	a.found.Add(finding.Warning, at, remedy, format, args...)
 }
 
+// warnBackground warns about what goes into the background.
+func (a *analyst) warnBackground(at finding.Place, remedy, format string, args ...any) {
+	a.warn(at, remedy, format, args...)
+	a.result.Background = append(a.result.Background, a.found[len(a.found)-1])
+}
+
 // word is the place of a word of an entry's command.
 func (a *analyst) word(e procfile.Entry, column int) finding.Place {
 	at := a.procfile.Place(e)
@@ -131,13 +137,13 @@ func (a *analyst) checkForeground(e procfile.Entry, p program) {
 		words = append(words, flag)
 	}
 	if flag, found := p.has(words...); found {
-		a.warn(a.word(e, flag.Column), remedy, "%s sends %s into the background, where it would be taken for ended", flag.Text, p.name)
+		a.warnBackground(a.word(e, flag.Column), remedy, "%s sends %s into the background, where it would be taken for ended", flag.Text, p.name)
 	}
 	if flag, found := p.has("BACKGROUND=yes"); found {
-		a.warn(a.word(e, flag.Column), remedy, "%s sends %s into the background, where it would be taken for ended", flag.Text, p.name)
+		a.warnBackground(a.word(e, flag.Column), remedy, "%s sends %s into the background, where it would be taken for ended", flag.Text, p.name)
 	}
 	if start, found := p.has("start"); found && (p.name == "delayed_job" || p.name == "clockworkd" || p.name == "daemons") {
-		a.warn(a.word(e, start.Column), "write run", "%s start goes into the background, where it would be taken for ended", p.name)
+		a.warnBackground(a.word(e, start.Column), "write run", "%s start goes into the background, where it would be taken for ended", p.name)
 	}
 	if p.name == "sidekiq" {
 		a.checkDaemonLine("config/sidekiq.yml", regexp.MustCompile(`^:?daemon:\s*true`))
@@ -148,7 +154,7 @@ func (a *analyst) checkForeground(e procfile.Entry, p program) {
 func (a *analyst) checkDaemonLine(path string, pattern *regexp.Regexp) {
 	text, _ := a.read(path)
 	if at, m := (config{path, rubyCode(text)}).find(pattern); m != nil {
-		a.warn(at, "take the line out, processes stay in the foreground", "%q sends the process into the background, where it would be taken for ended", m[0])
+		a.warnBackground(at, "take the line out, processes stay in the foreground", "%q sends the process into the background, where it would be taken for ended", m[0])
 	}
 }
 

@@ -108,7 +108,7 @@ func (w webCheck) checkGem() {
 // checkConfig finds the lines of a configuration by which the web server would go into the background.
 func (w webCheck) checkConfig() {
 	if at, m := w.config.find(daemonizes); m != nil {
-		w.warn(at, "take the line out, processes stay in the foreground", "%s sends %s into the background, where it would be taken for ended", m[1], w.server.name)
+		w.warnBackground(at, "take the line out, processes stay in the foreground", "%s sends %s into the background, where it would be taken for ended", m[1], w.server.name)
 	}
 }
 

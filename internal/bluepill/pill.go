@@ -21,8 +21,6 @@ type Application struct {
 	Foreground bool          `json:"foreground,omitempty"`
 	Patience   time.Duration `json:"patience"` // with an earlier daemon that is to end
 	Processes  []Process     `json:"processes"`
-
-	at finding.Place
 }
 
 // Process is one process of an application. Commands are words, run without a shell.
@@ -61,6 +59,9 @@ type Process struct {
 	Checks   []Check   `json:"checks,omitempty"`
 	Flapping *Flapping `json:"flapping,omitempty"`
 	Children *Children `json:"children,omitempty"` // nil: not looked after
+
+	Place  finding.Place            `json:"-"` // where the file describes it
+	Places map[string]finding.Place `json:"-"` // where it sets each attribute
 }
 
 // Children is how a process's children are looked after.
@@ -129,7 +130,7 @@ func (r *reading) applications(answer *report) (all []Application) {
 }
 
 func (r *reading) application(a givenApplication) Application {
-	app := Application{Name: a.Name, BaseDir: absolute(a.BaseDir), Patience: 5 * time.Second, at: r.at(a.place)}
+	app := Application{Name: a.Name, BaseDir: absolute(a.BaseDir), Patience: 5 * time.Second}
 	r.checkName(a.place, "application", a.Name)
 	r.options(&app, a)
 	if len(a.Processes) == 0 {
@@ -172,7 +173,10 @@ func (r *reading) options(app *Application, a givenApplication) {
 }
 
 func (r *reading) process(p givenProcess) Process {
-	result := Process{Name: p.Name, StartGrace: Grace, StopGrace: Grace, RestartGrace: Grace, OnStartTimeout: "start"}
+	result := Process{Name: p.Name, StartGrace: Grace, StopGrace: Grace, RestartGrace: Grace, OnStartTimeout: "start", Place: r.at(p.place), Places: map[string]finding.Place{}}
+	for name, s := range p.Attributes {
+		result.Places[name] = r.at(s.place)
+	}
 	r.checkName(p.place, "process", p.Name)
 	r.attributes(&result, p.Attributes)
 	result.Checks, result.Flapping = r.checks(p.Checks)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"serval/internal/finding"
 	"serval/internal/installation"
 	"serval/internal/plan"
 	"serval/internal/sequence"
@@ -66,6 +67,7 @@ func TestWhatIsWrittenIsReadAsItWasMeant(t *testing.T) {
 		User: "deploy", UserGroup: "app_writers", StartGrace: startGrace, RestartGrace: startGrace, StopGrace: 46 * time.Second,
 		StopSignals: sequence.MustParse("quit, 30, term, 11, kill"), OnStartTimeout: "start",
 	}
+	web.Processes[0].Place, web.Processes[0].Places = finding.Place{}, nil
 	if got := web.Processes[0]; !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v\n%+v", got, want)
 	}

@@ -45,6 +45,7 @@ type survey struct {
 	prefix      string
 	json, reset bool
 	bluepill    bool // Bluepill runs it, or is to run it
+	leaving     bool // Bluepill runs it, and is to run it no more
 }
 
 // newAnalyze makes the command that analyzes an app.
@@ -108,7 +109,7 @@ func (s survey) look(root bool, getenv func(string) string) (result analysis.Res
 		there = &installation.Installation{}
 	}
 	o := analysis.Options{
-		App: app, Directory: directory, Prefix: cmp.Or(s.prefix, there.Prefix), Bluepill: s.bluepill || there.Backend == installation.Bluepill,
+		App: app, Directory: directory, Prefix: cmp.Or(s.prefix, there.Prefix), Bluepill: s.bluepill || there.Backend == installation.Bluepill && !s.leaving,
 		Environment: cmp.Or(s.environment, there.Environment, getenv("APP_ENV"), getenv("RACK_ENV"), getenv("RAILS_ENV"), "production"),
 	}
 	memory := &analysis.Memory{App: o.App, Directory: analysis.Root(directory), When: time.Now().UTC().Truncate(time.Second)}

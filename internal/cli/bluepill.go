@@ -31,6 +31,9 @@ const (
 	pillServer  = 8 // the daemon says that something is wrong
 )
 
+// bluepillTimeout is how long a daemon may take to answer where nobody says otherwise.
+const bluepillTimeout = 10 * time.Second
+
 // bluepillVersion is that of the Bluepill whose commands and files these are.
 const bluepillVersion = "0.1.3"
 
@@ -78,7 +81,7 @@ func (p *pill) parse(args []string) (words []string, err error) {
 	flags.BoolVarP(&version, "version", "v", false, "")
 	flags.BoolVar(&p.privileged, "privileged", true, "")
 	flags.BoolVar(&unprivileged, "no-privileged", false, "")
-	flags.IntVarP(&seconds, "timeout", "t", 10, "")
+	flags.IntVarP(&seconds, "timeout", "t", int(bluepillTimeout/time.Second), "")
 	flags.IntVar(&p.client.Attempts, "attempts", 1, "")
 	if err := flags.Parse(args); err != nil {
 		return nil, err

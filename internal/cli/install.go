@@ -193,7 +193,7 @@ func (w *wanted) project(check bool) (*project, error) {
 	if p.target, err = newTarget(p.next.Backend, state, root); err != nil {
 		return nil, err
 	}
-	if p.before != nil && p.before.Backend != p.next.Backend {
+	if p.before != nil && p.before.Backend != p.next.Backend && !w.leaving {
 		return nil, fmt.Errorf("%s is installed for %s: run serval uninstall before it is installed for %s", app, p.before.Backend, p.next.Backend)
 	}
 	if check {

@@ -155,6 +155,7 @@ func newRoot(streams Streams, args []string, run func(context.Context, config.Co
 	addFlags(root.Flags(), &given)
 	root.AddCommand(newAnalyze(streams))
 	root.AddCommand(newConfig(streams))
+	root.AddCommand(newMigrate(streams))
 	root.AddCommand(newNginx(streams))
 	root.AddCommand(newInstall(streams), newDiff(streams), newUninstall(streams))
 	root.AddCommand(newServiceCommands(streams)...)

@@ -85,6 +85,11 @@ type setting struct {
 // Load evaluates a file. What is wrong with it, and what has no effect, is in the list; when there are errors in it, the
 // applications are worth nothing. The error is about Ruby, not about the file.
 func (e Evaluator) Load(ctx context.Context, path string) ([]Application, finding.List, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	file.Close()
 	answer, err := e.evaluate(ctx, path)
 	if err != nil {
 		return nil, nil, err

@@ -73,6 +73,8 @@ func (m *migration) run(ctx context.Context) error {
 	if m.project, err = m.wanted.project(false); err != nil {
 		return err
 	}
+	// Bluepill's own files are put aside as they are, edited or not.
+	m.project.change.Edited = slices.DeleteFunc(m.project.change.Edited, func(path string) bool { return strings.HasSuffix(path, ".pill") })
 	if err := m.look(ctx); err != nil {
 		return err
 	}
@@ -152,11 +154,11 @@ func (m *migration) show() error {
 		host = err.Error()
 	}
 	writeItem(&b, "host", host)
-	background := "no command and no configuration goes there"
+	stays := "everything stays in the foreground"
 	if n := len(m.project.result.Background); n > 0 {
-		background = plural(n, "mistake") + ", see below"
+		stays = plural(n, "line") + " would send processes into the background"
 	}
-	writeItem(&b, "backgr.", background)
+	writeItem(&b, "commands", stays)
 	for _, file := range m.files {
 		writeItem(&b, "aside", file.Path+" → "+aside(file.Path))
 	}
@@ -238,7 +240,7 @@ func (m *migration) startUnits(ctx context.Context, steps *[]func(context.Contex
 	}
 	*steps = append(*steps, func(ctx context.Context) error {
 		defer systemd.Close()
-		return errors.Join(withdraw(ctx, p.target, p.next, p.change.Steps, func(line string) { fmt.Fprintln(m.Out, line) }))
+		return withdraw(ctx, p.target, p.next, p.change.Steps, func(line string) { fmt.Fprintln(m.Out, line) })
 	})
 	progress := newServiceProgress(m.Streams, "start", false, p.services)
 	patience := (&serviceFlags{}).patience(p.services)

@@ -16,7 +16,7 @@ func newMigratingHost(t *testing.T) *pageHost {
 	return h
 }
 
-func TestPageMigratesFromBluepillToSystemd(t *testing.T) {
+func TestAnAppMigratesFromBluepillToSystemd(t *testing.T) {
 	h := newMigratingHost(t)
 	said := h.types("serval migrate")
 	for _, want := range []string{

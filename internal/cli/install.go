@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -272,15 +273,19 @@ func (w *wanted) next(before *installation.Installation, directory string) (next
 	return next, checkAccounts(next)
 }
 
-// absolute are the paths of environment files; an empty one is none.
+// absolute are the paths of environment files; an empty one is none. One that may be missing keeps its dash.
 func absolute(files []string) (paths []string, err error) {
 	for _, name := range files {
 		if name == "" {
 			continue
 		}
+		name, optional := strings.CutPrefix(name, "-")
 		path, err := filepath.Abs(name)
 		if err != nil {
 			return nil, err
+		}
+		if optional {
+			path = "-" + path
 		}
 		paths = append(paths, path)
 	}
@@ -291,9 +296,9 @@ func absolute(files []string) (paths []string, err error) {
 func newTarget(name, state string, root bool) (installation.Target, error) {
 	switch name {
 	case installation.Systemd:
-		self, err := os.Executable()
+		self, err := ownPath()
 		if err != nil {
-			return nil, fmt.Errorf("cannot find out where this program is: %w", err)
+			return nil, err
 		}
 		return unit.New(self, state)
 	case installation.Bluepill:
@@ -301,6 +306,24 @@ func newTarget(name, state string, root bool) (installation.Target, error) {
 		return bluepill.NewTarget(root, home), nil
 	}
 	return nil, usagef("there is no backend %q: choose one of %s", name, strings.Join(installation.Backends, ", "))
+}
+
+// ownPath is where this program is, by the name that it has in PATH if it has one there: another version may be there tomorrow.
+func ownPath() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("cannot find out where this program is: %w", err)
+	}
+	there, err := exec.LookPath("serval")
+	if err != nil || !filepath.IsAbs(there) {
+		return self, nil
+	}
+	a, err := os.Stat(self)
+	b, statErr := os.Stat(there)
+	if err == nil && statErr == nil && os.SameFile(a, b) {
+		return there, nil
+	}
+	return self, nil
 }
 
 // refuseEdited protects what somebody has written.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"serval/internal/analysis"
@@ -56,6 +57,19 @@ func (p *project) warnings() (sentences []string) {
 	warn := func(format string, args ...any) {
 		sentences = append(sentences, "warning: "+fmt.Sprintf(format, args...))
 	}
+	p.warnOfDirectory(warn)
+	p.warnOfVariables(warn)
+	for _, path := range p.next.EnvFiles {
+		path = strings.TrimPrefix(path, "-")
+		if info, err := os.Stat(path); err == nil && info.Mode()&0o004 != 0 {
+			warn("%s can be read by every user of this host: chmod o-r it if there are secrets in it", path)
+		}
+	}
+	return sentences
+}
+
+// warnOfDirectory looks at who else could decide what runs.
+func (p *project) warnOfDirectory(warn func(string, ...any)) {
 	directory, err := filepath.EvalSymlinks(p.next.Directory)
 	if err != nil {
 		directory = p.next.Directory
@@ -66,26 +80,23 @@ func (p *project) warnings() (sentences []string) {
 	if u, err := user.Lookup(p.next.User); err == nil && u.Uid == "0" {
 		warn("the app runs as root, which no web app needs: give its directory to a user of its own (chown), or name one by --user")
 	}
-	missing := map[string]bool{}
+}
+
+// warnOfVariables looks at what commands do not get.
+func (p *project) warnOfVariables(warn func(string, ...any)) {
+	told := map[string]bool{}
 	for _, s := range p.services {
 		for _, name := range s.Missing {
-			if !missing[s.Process.Name+name] {
+			if at := s.Process.Name + " " + name; !told[at] {
 				warn("%s: $%s has no value, so the command goes without it: give it one in the environment file", s.Process.Name, name)
-			}
-			missing[s.Process.Name+name] = true
-		}
-		if s.Process.Server == "Serval" {
-			for _, path := range p.next.EnvFiles {
-				if !unit.Readable(path, s.User, s.Group) {
-					warn("%s cannot read %s, so its changes take serval restart web --hard: chgrp it to a group of that user and chmod g+r it to have every restart take them", s.User, path)
-				}
+				told[at] = true
 			}
 		}
-	}
-	for _, path := range p.next.EnvFiles {
-		if info, err := os.Stat(path); err == nil && info.Mode()&0o004 != 0 {
-			warn("%s can be read by every user of this host: chmod o-r it if there are secrets in it", path)
+		if s.Process.Server != "Serval" {
+			continue
+		}
+		for _, path := range unit.Unreadable(p.next.EnvFiles, s.User, s.Group, unit.Readable) {
+			warn("%s cannot read %s, so its changes take serval restart web --hard: chgrp it to a group of that user and chmod g+r it to have every restart take them", s.User, path)
 		}
 	}
-	return sentences
 }

@@ -16,10 +16,11 @@ import (
 
 // goldenApp is an app of a golden file on disk. The file is the app: each of its files after a line "-- PATH --", where ENV is
 // the environment file. Lines before the first of them are options: "current" for an app behind such a link, "systemd: 254",
-// "user: root", "scale: worker=3".
+// "user: root", "scale: worker=3", "optional environment: NAME".
 type goldenApp struct {
 	top          string // a directory of its own
 	directory    string
+	optional     []string // environment files that may be missing
 	systemd      *Systemd
 	installation installation.Installation
 }
@@ -56,7 +57,7 @@ func newGoldenApp(t *testing.T, input string) *goldenApp {
 	}
 	done()
 	a.write(t, "app.env", env, 0o600)
-	a.installation.EnvFiles = []string{filepath.Join(a.top, "app.env")}
+	a.installation.EnvFiles = append([]string{filepath.Join(a.top, "app.env")}, a.optional...)
 	return a
 }
 
@@ -83,6 +84,8 @@ func (a *goldenApp) option(t *testing.T, line string) {
 		fmt.Sscan(value, &a.systemd.Version)
 	case "user":
 		a.installation.User = value
+	case "optional environment":
+		a.optional = []string{"-" + filepath.Join(a.top, value)}
 	case "group":
 		a.installation.Group = value
 	case "scale":

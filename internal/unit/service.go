@@ -1,7 +1,9 @@
 package unit
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -175,12 +177,22 @@ func (r *rendering) rereads(s installation.Service) bool {
 	if s.Process.Server != "Serval" || filepath.Base(s.Argv[0]) != "serval" || len(r.installation.EnvFiles) == 0 {
 		return false
 	}
-	for _, path := range r.installation.EnvFiles {
-		if strings.Contains(path, ",") || !r.Readable(path, s.User, s.Group) {
-			return false
+	commas := slices.ContainsFunc(r.installation.EnvFiles, func(path string) bool { return strings.Contains(path, ",") })
+	return !commas && len(Unreadable(r.installation.EnvFiles, s.User, s.Group, r.Readable)) == 0
+}
+
+// Unreadable are the environment files that a user cannot read. One that may be missing, and is, can be read.
+func Unreadable(files []string, user, group string, readable func(path, user, group string) bool) (found []string) {
+	for _, path := range files {
+		path, optional := strings.CutPrefix(path, "-")
+		if _, err := os.Lstat(path); optional && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if !readable(path, user, group) {
+			found = append(found, path)
 		}
 	}
-	return true
+	return found
 }
 
 // limits writes what the process may have and do.
@@ -222,20 +234,24 @@ func protected(path string) bool {
 // environmentFiles are the files as systemd gets them. Of one that it would read otherwise than Serval it gets a copy in its own
 // way of writing.
 func (s *Systemd) environmentFiles(i installation.Installation) (files []environmentFile, err error) {
-	for n, path := range i.EnvFiles {
+	for n, named := range i.EnvFiles {
+		path, optional := strings.CutPrefix(named, "-")
 		raw, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) && optional {
+			raw, err = nil, nil
+		}
 		if err != nil {
 			return nil, fmt.Errorf("cannot read the environment file: %w", err)
 		}
 		if envfile.SystemdAgrees(string(raw)) && !strings.ContainsAny(path, "*?[\\\n") {
-			files = append(files, environmentFile{path: path})
+			files = append(files, environmentFile{path: named})
 			continue
 		}
 		env, err := envfile.Parse(path, string(raw))
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, environmentFile{path: filepath.Join(s.StateDir, fmt.Sprintf("environment.%d", n+1)), source: path, text: envfile.Format(env)})
+		files = append(files, environmentFile{path: filepath.Join(s.StateDir, fmt.Sprintf("environment.%d", n+1)), source: named, text: envfile.Format(env)})
 	}
 	return files, nil
 }

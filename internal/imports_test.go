@@ -46,7 +46,7 @@ serval/internal/site:
 serval/ruby:
 serval/internal/generation: config worker
 serval/internal/backend: installation plan process restart worker
-serval/internal/restart: control installation plan process
+serval/internal/restart: control installation plan process site
 serval/internal/supervisor: atomicfile process sequence
 `
 

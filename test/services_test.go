@@ -337,3 +337,31 @@ func TestAnAppThatPassengerServesIsRestartedByIt(t *testing.T) {
 	h.refuses("nginx runs the web server (Passenger)", "stop", "web")
 	h.expect(h.does("status"), `^nginx runs the web server \(Passenger\)$`, `^worker\.1 +running`)
 }
+
+func TestAServerThatNobodyKnowsServesWhenItAnswers(t *testing.T) {
+	h := newServed(t, "rackup --server webrick --host 127.0.0.1 --port 3000", map[string]string{"config.ru": "sleep 2\n" + servedApp})
+	h.does("start", "web")
+	if body := h.Do("curl", "--no-progress-meter", "http://127.0.0.1:3000/"); body != "one hello" {
+		t.Errorf("right after its start it answers %q", body)
+	}
+	// HUP is the restart signal of servers that nobody knows, and the end of this one.
+	h.refuses("web: it was ended by signal HUP", "restart", "web")
+}
+
+func TestACommandThatTakesTooLongEndsAndWhatItBeganGoesOn(t *testing.T) {
+	h := newServed(t, pumaCommand, map[string]string{"config.ru": "sleep File.read(\"boot\").to_f\n" + servedApp, "boot": "0"})
+	h.does("start", "web")
+	h.Write("/srv/blog/current/boot", "4")
+	h.deploy("two")
+	h.refuses("web: it is not done after 1s, and goes on", "restart", "web", "--timeout", "1")
+	testkit.WaitFor(t, "the new release serves", func() bool { return h.get() == "two hello" })
+}
+
+func TestServicesAreOperatedWithoutADBusDaemon(t *testing.T) {
+	h := newServed(t, pumaCommand, nil)
+	h.Do("systemctl", "stop", "dbus.socket", "dbus.service")
+	h.does("start", "worker")
+	h.does("scale", "worker=3")
+	h.expect(h.does("status", "worker"), `^worker\.3 +running`)
+	h.does("stop", "worker")
+}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"serval/internal/process"
+	"serval/internal/site"
 )
 
 // answers is a server that is known by its answers alone: it serves when it answers a request.
@@ -26,15 +27,30 @@ const (
 	// signPatience is how long a server may show no sign of a restart after the signal.
 	signPatience = 3 * time.Second
 
+	// blindPatience is how long a server has to stay that listens nobody knows where.
+	blindPatience = time.Second
+
 	answerPatience = 5 * time.Second
 )
 
-// look asks the server, where it listens on a unix socket.
+// look asks the server where it listens. One that says nothing of that has to stay for a while.
 func (a *answers) look(ctx context.Context) (bool, string, error) {
-	if a.Service.Socket == "" {
-		return true, "", nil
+	if a.since.IsZero() {
+		a.since = time.Now()
 	}
-	return a.answered(ctx), "", nil
+	network, address := a.door()
+	if address == "" {
+		return time.Since(a.since) > blindPatience, "", nil
+	}
+	return a.answered(ctx, network, address), "", nil
+}
+
+// door is where the server listens, as far as its command says that.
+func (a *answers) door() (network, address string) {
+	if a.Service.Socket != "" {
+		return "unix", a.Service.Socket
+	}
+	return "tcp", site.Address(a.Service.Address)
 }
 
 // restarted waits for a sign of the restart, then for an answer.
@@ -56,7 +72,7 @@ func (a *answers) restarted(ctx context.Context) (bool, string, error) {
 }
 
 // answered asks for the health check's page, or for the app's first one, and takes any answer.
-func (a *answers) answered(ctx context.Context) bool {
+func (a *answers) answered(ctx context.Context, network, address string) bool {
 	path := "/"
 	if health := a.Service.Process.Health; health != nil && health.URL != "" {
 		path = health.URL
@@ -64,12 +80,12 @@ func (a *answers) answered(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, answerPatience)
 	defer cancel()
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", a.Service.Socket)
+	conn, err := d.DialContext(ctx, network, address)
 	if err != nil {
 		return false
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(answerPatience)) //nolint:errcheck // a unix socket has deadlines
+	conn.SetDeadline(time.Now().Add(answerPatience)) //nolint:errcheck // sockets have deadlines
 	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: serval\r\nConnection: close\r\n\r\n", path); err != nil {
 		return false
 	}

@@ -11,7 +11,7 @@ import (
 // mayImport is docs/explanation/architecture.md as a table: what of ours each package may import.
 const mayImport = `
 serval/cmd/serval: cli
-serval/internal/cli: analysis atomicfile backend bluepill config control envfile finding front install installation listener pidfile plan process procfile restart ruby sequence site systemd unit worker
+serval/internal/cli: analysis atomicfile backend bluepill config control envfile finding front install installation listener pidfile plan process procfile restart ruby sequence site supervisor systemd unit worker
 serval/internal/front: config control dispatch generation handover http1 listener logs metrics pidfile server systemd worker
 serval/internal/server: dispatch http1 logs wire
 serval/internal/handover: listener server
@@ -45,7 +45,7 @@ serval/internal/installation: analysis atomicfile envfile plan procfile
 serval/internal/site:
 serval/ruby:
 serval/internal/generation: config worker
-serval/internal/backend: installation plan process restart worker
+serval/internal/backend: installation plan process procfile restart supervisor worker
 serval/internal/restart: control installation plan process site
 serval/internal/supervisor: atomicfile process sequence
 `

@@ -301,6 +301,8 @@ func newTarget(name, state string, root bool) (installation.Target, error) {
 			return nil, err
 		}
 		return unit.New(self, state)
+	case installation.Supervisor:
+		return backend.SupervisedTarget{StateDir: state}, nil
 	case installation.Bluepill:
 		home, _ := os.UserHomeDir() //nolint:errcheck // root has none here
 		return bluepill.NewTarget(root, home), nil

@@ -90,6 +90,8 @@ func (i *installedApp) backend(ctx context.Context) (backend.Backend, error) {
 	switch i.Backend {
 	case installation.Systemd:
 		return backend.NewSystemd(ctx)
+	case installation.Supervisor:
+		return backend.NewSupervised(i.state), nil
 	case installation.Bluepill:
 		return nil, fmt.Errorf("%s is installed for Bluepill: use bluepill %s_web_server status, start, stop and restart", i.App, i.Prefix)
 	}

@@ -50,6 +50,12 @@ func (c *Client) Remove(ctx context.Context, names ...string) error {
 	return err
 }
 
+// End stops everything and has the supervisor end.
+func (c *Client) End(ctx context.Context) error {
+	_, err := c.ask(ctx, request{Do: "end"})
+	return err
+}
+
 // ask sends a request and waits until it is done, or ctx is over; what was begun goes on then.
 func (c *Client) ask(ctx context.Context, r request) (answer reply, err error) {
 	var d net.Dialer

@@ -85,3 +85,22 @@ func boot() string {
 	}
 	return strings.TrimSpace(string(text))
 }
+
+// Records is where the supervisor of an app records what runs, in the app's state directory.
+func Records(stateDir string) string { return filepath.Join(stateDir, "processes") }
+
+// Left is what runs without a supervisor, after the end of the one that recorded it, by name.
+func Left(stateDir string) map[string]process.ID {
+	left := map[string]process.ID{}
+	dir := records(Records(stateDir))
+	names, err := dir.names()
+	if err != nil {
+		return left
+	}
+	for _, name := range names {
+		if known := dir.read(name); known.Process.Alive() {
+			left[name] = known.Process
+		}
+	}
+	return left
+}

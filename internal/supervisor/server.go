@@ -27,11 +27,13 @@ type Server struct {
 	talks      sync.WaitGroup
 	ctx        context.Context // over when the server is closed
 	cancel     context.CancelFunc
+	end        chan struct{} // closed when somebody wants the supervisor to end
+	wish       sync.Once
 }
 
 // request is what is asked.
 type request struct {
-	Do    string   `json:"do"` // status, start, restart, stop, remove
+	Do    string   `json:"do"` // status, start, restart, stop, remove, end
 	Specs []Spec   `json:"specs,omitempty"`
 	Names []string `json:"names,omitempty"`
 }
@@ -65,7 +67,7 @@ func Claim(stateDir string) (*Server, error) {
 		lock.Close()
 		return nil, fmt.Errorf("cannot be asked on %s: %w", path, err)
 	}
-	s := &Server{listener: listener, lock: lock}
+	s := &Server{listener: listener, lock: lock, end: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -88,6 +90,9 @@ func (s *Server) Serve(supervisor *Supervisor) {
 		s.talks.Go(func() { s.talk(conn) })
 	}
 }
+
+// End is closed when somebody wants the supervisor to end. Everything is stopped then.
+func (s *Server) End() <-chan struct{} { return s.end }
 
 // Close ends the conversations. What was begun goes on.
 func (s *Server) Close() {
@@ -155,6 +160,9 @@ func (s *Server) answer(r request) reply {
 		for _, name := range r.Names {
 			err = errors.Join(err, s.supervisor.Remove(s.ctx, name))
 		}
+	case "end":
+		err = s.supervisor.Stop(s.ctx, s.supervisor.Names())
+		s.wish.Do(func() { close(s.end) })
 	default:
 		err = fmt.Errorf("this supervisor does not know %q: it is another version of serval", r.Do)
 	}

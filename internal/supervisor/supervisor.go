@@ -72,6 +72,30 @@ func (s *Supervisor) Begin(specs []Spec) error {
 	return nil
 }
 
+// Adapt starts processes that are new, and stops those that are not wanted any more. What runs goes on as it is. It returns when
+// that is done.
+func (s *Supervisor) Adapt(ctx context.Context, specs []Spec) error {
+	specs, err := completed(specs)
+	if err != nil {
+		return err
+	}
+	gone := s.Names()
+	var fresh []Spec
+	for _, spec := range specs {
+		if s.unit(spec.Name) == nil {
+			fresh = append(fresh, spec)
+		}
+		gone = slices.DeleteFunc(gone, func(name string) bool { return name == spec.Name })
+	}
+	var stopped sync.WaitGroup
+	for _, name := range gone {
+		stopped.Go(func() { s.Remove(ctx, name) }) //nolint:errcheck // only ctx could be over
+	}
+	err = s.Start(ctx, fresh)
+	stopped.Wait()
+	return err
+}
+
 func completed(specs []Spec) ([]Spec, error) {
 	specs = slices.Clone(specs)
 	for i := range specs {

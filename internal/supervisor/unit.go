@@ -145,7 +145,7 @@ func (u *unit) obey(o order) {
 		u.timer.Stop()
 		u.stop()
 		if o.do == stop {
-			u.become(Stopped, "stopped", "")
+			u.become(Stopped, "has stopped", "")
 			o.done <- nil
 			return
 		}
@@ -229,14 +229,13 @@ func (u *unit) unwatch() {
 func (u *unit) settled(err error) {
 	u.ready = nil
 	if err == nil {
-		u.become(Running, "ready", "")
+		u.become(Running, "is ready", "")
 		u.answer(nil)
 		return
 	}
-	err = fmt.Errorf("%s: %w", u.spec.Name, err)
-	u.answer(err)
-	u.stop()
-	u.again(err.Error(), -1, 0)
+	// It may listen elsewhere than its spec says, so it is left alone.
+	u.become(Running, err.Error(), "")
+	u.answer(fmt.Errorf("%s: %w", u.spec.Name, err))
 }
 
 // heal restarts a process that a check found unwell.
@@ -331,7 +330,7 @@ func (u *unit) stop() {
 		return
 	}
 	u.unwatch()
-	u.become(Stopping, "stopping by "+u.spec.Stop.String(), "")
+	u.become(Stopping, "is being stopped by "+u.spec.Stop.String(), "")
 	var target sequence.Target = u.now
 	if u.spec.Family {
 		target = family{u.now}
@@ -406,7 +405,7 @@ func (u *unit) adopt() bool {
 	}
 	u.now = now
 	u.status.Digest = known.Digest
-	u.become(Running, fmt.Sprintf("taken over with process id %d", now.PID), "")
+	u.become(Running, fmt.Sprintf("is taken over with process id %d", now.PID), "")
 	u.mu.Lock()
 	u.status.Since = now.began
 	u.mu.Unlock()

@@ -131,6 +131,13 @@ func TestPumaIsRestartedByItsSignalAndHardForItsEnvironment(t *testing.T) {
 	if log := h.Do("cat", "/srv/blog/current/log/other_1.log"); strings.Contains(log, "ends") {
 		t.Errorf("a deploy restarts what has restart_on_deploy: false:\n%s", log)
 	}
+	h.Do("sed", "-i", "s/looper.rb other/looper.rb another/", "/srv/blog/current/Procfile")
+	h.expect(h.does("restart", "other"), `^serval: what is installed is not what the app's files say now: see serval diff`)
+	h.does("install")
+	if said := h.does("restart", "other"); strings.Contains(said, "serval diff") {
+		t.Errorf("after an install, a restart says\n%s", said)
+	}
+	h.expect(h.does("logs", "-n", "1", "other"), `^other\.1 \| another begins, goodbye$`)
 	h.expect(h.does("logs", "-n", "1", "worker"), `^worker\.1 \| worker begins, goodbye$`, `^worker\.2 \| worker begins, goodbye$`)
 
 	h.expect(h.does("stop"), `^web +stopped in`)

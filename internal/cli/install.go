@@ -227,17 +227,22 @@ func (w *wanted) plan(p *project) (err error) {
 	if err := checkPrograms(p.next, p.result.Plan); err != nil {
 		return err
 	}
-	files, err := p.target.Files(p.next, p.result.Plan, p.services)
-	if err != nil {
-		return err
-	}
-	files = append([]installation.File{{Path: p.state, Kind: installation.Directory, Mode: 0o755}}, files...)
-	var owned []string
-	if p.before != nil {
-		owned = p.target.Owned(*p.before)
-	}
-	p.change, err = install.Compare(p.before, owned, files)
+	p.change, err = changeTo(p.target, p.state, p.before, p.next, p.result.Plan, p.services)
 	return err
+}
+
+// changeTo is what has to change on disk to get from what is installed to what is to be.
+func changeTo(target installation.Target, state string, before *installation.Installation, next installation.Installation, p plan.Plan, services []installation.Service) (*install.Change, error) {
+	files, err := target.Files(next, p, services)
+	if err != nil {
+		return nil, err
+	}
+	files = append([]installation.File{{Path: state, Kind: installation.Directory, Mode: 0o755}}, files...)
+	var owned []string
+	if before != nil {
+		owned = target.Owned(*before)
+	}
+	return install.Compare(before, owned, files)
 }
 
 func valueOf(env []string, name string) (value string) {

@@ -82,6 +82,17 @@ func (i *installedApp) look(root bool, getenv func(string) string) error {
 	return err
 }
 
+// outdated reports whether the app's files ask for something else than what is installed. What cannot be found out is for serval
+// diff to say.
+func (i *installedApp) outdated(root bool) bool {
+	target, err := newTarget(i.Backend, i.state, root)
+	if err != nil {
+		return false
+	}
+	change, err := changeTo(target, i.state, &i.Installation, i.Installation, i.analysis.Plan, i.services)
+	return err == nil && !change.Nothing()
+}
+
 // passenger reports whether nginx runs the web server, so that it is no service.
 func (i *installedApp) passenger() bool { return analysis.Passenger(i.analysis.Server.Name) }
 
@@ -160,7 +171,7 @@ func nearest(typed string, words []string) (best string) {
 	return best
 }
 
-// isRoot and the environment, for commands about what is installed.
+// findInstalledHere is findInstalled for whoever runs this program.
 func findInstalledHere(directory, app string) (*installedApp, error) {
 	return findInstalled(directory, app, os.Geteuid() == 0, os.Getenv)
 }

@@ -140,6 +140,9 @@ func (f *serviceFlags) run(ctx context.Context, streams Streams, verb string, na
 		return err
 	}
 	p := newServiceProgress(streams, verb, f.quiet, app.services)
+	if verb != "stop" && app.outdated(os.Geteuid() == 0) {
+		fmt.Fprintln(streams.Err, "serval: what is installed is not what the app's files say now: see serval diff, and take it over by serval install")
+	}
 	web := slices.ContainsFunc(names, isWebName)
 	if app.passenger() && (web || len(names) == 0) {
 		if err := app.withPassenger(ctx, verb, web, p.show); err != nil {

@@ -11,7 +11,7 @@ import (
 // mayImport is docs/explanation/architecture.md as a table: what of ours each package may import.
 const mayImport = `
 serval/cmd/serval: cli
-serval/internal/cli: analysis atomicfile backend bluepill config control envfile finding front install installation listener pidfile plan process procfile restart ruby sequence site supervisor systemd unit worker
+serval/internal/cli: analysis atomicfile backend bluepill config control envfile finding front health install installation listener pidfile plan process procfile restart ruby sequence site supervisor systemd unit worker
 serval/internal/front: config control dispatch generation handover http1 listener logs metrics pidfile server systemd worker
 serval/internal/server: dispatch http1 logs wire
 serval/internal/handover: listener server
@@ -39,8 +39,9 @@ serval/internal/bluepill: atomicfile finding installation plan process sequence
 serval/internal/process:
 serval/internal/manifest: finding plan sequence
 serval/internal/analysis: atomicfile finding manifest plan procfile sequence
+serval/internal/health:
 serval/internal/install: atomicfile installation
-serval/internal/unit: envfile installation plan procfile sequence
+serval/internal/unit: envfile installation plan procfile sequence site
 serval/internal/installation: analysis atomicfile envfile plan procfile
 serval/internal/site:
 serval/ruby:

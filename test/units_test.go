@@ -171,3 +171,50 @@ func TestSystemdReadsEnvironmentFilesAsServalBelieves(t *testing.T) {
 		}
 	}
 }
+
+func TestAProcessThatIsNotWellIsStartedAgain(t *testing.T) {
+	h := newHost(t)
+	h.Write("/srv/blog/current/config.ru", `ill = "/tmp/ill-#{Process.ppid}"
+run ->(env) { [File.exist?(ill) ? 503 : 200, {}, ["#{Process.ppid} of #{env["PATH_INFO"]}"]] }
+`)
+	h.Write("/srv/blog/current/Procfile", "custom_web: serval -b unix:///tmp/web_server.sock\nworker: ruby talker.rb\n")
+	h.Write("/srv/blog/current/.cloud66/manifest.yml", `procfile_metadata:
+  web:
+    health_check: {url: /up, interval: 1, timeout: 1, failures: 2}
+  worker:
+    stop_sequence: quit, 1, term, 5, kill
+    health_check: {command: 'test ! -f /tmp/ill && test "$SECRET" = "one two" && test $(id -un) = deploy', interval: 1, timeout: 1, failures: 1}
+`)
+	h.does("install", "--now", "--env-file", "/etc/app.env")
+	const web, worker = "cloud66_web_server.service", "cloud66_process_worker@1.service"
+	h.get()
+	h.AwaitShow("cloud66_web_server_health.service", "ActiveState", "active")
+	h.AwaitShow("cloud66_health_worker@1.service", "ActiveState", "active")
+
+	for _, c := range []struct{ unit, ill, health string }{
+		{web, "/tmp/ill-" + h.Show(web, "MainPID"), "cloud66_web_server_health.service"},
+		{worker, "/tmp/ill", "cloud66_health_worker@1.service"},
+	} {
+		was := h.Show(c.unit, "MainPID")
+		h.Do("sleep", "2.5") // for it to be found well
+		if now := h.Show(c.unit, "MainPID"); now != was {
+			t.Errorf("%s has been started again, and was well:\n%s", c.unit, h.Journal(c.health))
+		}
+		h.Write(c.ill, "")
+		testkit.WaitFor(t, c.unit+" to be started again", func() bool { now := h.Show(c.unit, "MainPID"); return now != was && now != "0" })
+		h.Do("rm", c.ill)
+		h.AwaitJournal(c.health, "stopping the process of "+c.unit+", which systemd starts again")
+	}
+	h.get()
+	if log := h.Do("cat", "/srv/blog/current/log/worker_1.log"); !strings.Contains(log, "got QUIT\ngot TERM\n") {
+		t.Errorf("the worker said\n%s", log)
+	}
+	h.Do("systemctl", "stop", worker)
+	h.AwaitShow("cloud66_health_worker@1.service", "ActiveState", "inactive")
+	h.Do("systemctl", "restart", web)
+	h.AwaitShow("cloud66_web_server_health.service", "ActiveState", "active")
+	h.does("uninstall")
+	if left := h.Do("systemctl", "list-units", "--all", "--plain", "--no-legend", "cloud66*"); left != "" {
+		t.Errorf("there are still\n%s", left)
+	}
+}

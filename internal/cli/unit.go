@@ -25,6 +25,7 @@ var unitCommands = map[string]func(ctx context.Context, args []string, errs io.W
 	"exec":        execLogged,
 	"sequence":    stopBySequence,
 	"environment": copyEnvironment,
+	"health":      watchHealth,
 }
 
 // runUnitCommand runs a command of a unit's.
@@ -99,7 +100,12 @@ func stopBySequence(ctx context.Context, args []string, _ io.Writer) error {
 	if len(args) == 1 {
 		return nil
 	}
-	handle, err := openProcess(args[1])
+	return stopProcess(ctx, steps, args[1], children)
+}
+
+// stopProcess carries out a sequence.
+func stopProcess(ctx context.Context, steps sequence.Sequence, number string, children bool) error {
+	handle, err := openProcess(number)
 	if errors.Is(err, os.ErrProcessDone) {
 		return nil
 	}

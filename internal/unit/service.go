@@ -65,6 +65,9 @@ func (r *rendering) unitSection(t *text, s installation.Service, socket string) 
 		units := r.units(name)
 		after, wants = append(after, units...), append(wants, units...)
 	}
+	if s.Process.Health != nil {
+		wants = append(wants, healthName(s.Unit, "%i"))
+	}
 	if socket != "" {
 		t.set("Requires", socket)
 		after = append(after, socket)
@@ -102,7 +105,7 @@ func (r *rendering) serviceSection(t *text, s installation.Service, socket strin
 	t.set("User", percent(s.User))
 	t.set("Group", percent(s.Group))
 	t.set("WorkingDirectory", percent(s.Directory))
-	r.environment(t, s)
+	r.environment(t, s, r.rereads(s))
 	t.command("ExecStart", append([]string{r.Serval, "exec", "--log", s.Log}, s.Argv...)...)
 	t.set("Sockets", socket)
 	if s.Process.Web && s.Process.RestartSignal != 0 {
@@ -140,10 +143,10 @@ func (r *rendering) reload(p plan.Process) []string {
 	return []string{"/bin/kill", "-s", strings.ToUpper(sequence.Name(signal)), mainPID}
 }
 
-// environment writes what the process is told. What the files say wins over Environment=.
-func (r *rendering) environment(t *text, s installation.Service) {
+// environment writes what the process is told. What the files say wins over Environment=. With rereads the process reads them
+// itself.
+func (r *rendering) environment(t *text, s installation.Service, rereads bool) {
 	given := r.installation.Given(s.Process)
-	rereads := r.rereads(s)
 	if rereads {
 		given["SERVAL_ENV_FILE"] = strings.Join(r.installation.EnvFiles, ",")
 	}

@@ -77,6 +77,10 @@ func (r *rendering) process(p plan.Process) ([]installation.File, error) {
 	if socket != "" {
 		files = append(files, r.file(socket, r.socket(service, socket)), r.file(gateName(socket), r.gate(socket)), r.enabled("sockets.target", socket, socket))
 	}
+	if p.Health != nil {
+		health := healthName(service.Unit, "")
+		files = append(files, r.file(health, r.health(service, health)))
+	}
 	return files, nil
 }
 

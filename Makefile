@@ -27,6 +27,10 @@ bench:
 bench-restarts:
 	@script/bench $(BENCHFLAGS) restarts memory boot
 
+# What clients see of the commands of systemd and of Serval, on a machine of its own with systemd and nginx; as root.
+bench-page:
+	@script/bench $(BENCHFLAGS) page
+
 lint:
 	@script/lint
 
@@ -35,4 +39,4 @@ clean:
 
 FORCE:
 
-.PHONY: build run test bench bench-restarts lint clean FORCE
+.PHONY: build run test bench bench-restarts bench-page lint clean FORCE

@@ -53,7 +53,7 @@ func (h *pageHost) steadily(ctx context.Context, action pageAction, run *pageRun
 // saturated performs an action while as many requests go through nginx as will.
 func (h *pageHost) saturated(ctx context.Context, action pageAction, run *pageRun) error {
 	run.Load, run.Times = "saturated", 1
-	w := wrk{threads: 2, connections: pageClients, seconds: 3 + 3*run.Boot, url: "http://" + h.ip + "/"}
+	w := wrk{threads: 2, connections: pageClients, seconds: 4 + 2*run.Boot, url: "http://" + h.ip + "/"}
 	type end struct {
 		result
 		err error

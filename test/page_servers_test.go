@@ -143,6 +143,24 @@ func TestThinRestartsItselfOnce(t *testing.T) {
 	h.nobodyIsLeft()
 }
 
+// A Puma that boots, for the first time or again after a USR2, has no handler for the next one, and would die of it.
+func TestARestartRightAfterAnotherWaitsForPumaToHear(t *testing.T) {
+	puma := pageServers[0]
+	testkit.Need(t, puma.need)
+	h := newPageHost(t, puma.files)
+	h.Write("/srv/app/.cloud66/manifest.yml", "production: {}\n")
+	h.install()
+	pid := h.Show(webUnit, "MainPID")
+	for range 3 {
+		h.deploy()
+		h.types("systemctl reload " + webUnit + "; serval restart web")
+		h.answers()
+	}
+	if now := h.Show(webUnit, "MainPID"); now != pid {
+		t.Errorf("Puma was the process %s, and is %s", pid, now)
+	}
+}
+
 // unitHasTheMainProcess checks that the unit's main process is that of the pid file.
 func (h *pageHost) unitHasTheMainProcess() {
 	h.t.Helper()

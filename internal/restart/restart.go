@@ -62,6 +62,11 @@ func (w Web) Signal(ctx context.Context) error {
 	case p.Server == "Unicorn" && w.signal() == syscall.SIGUSR2:
 		return w.unicorn(ctx, pid)
 	}
+	if kind, known := kinds[w.Service.Process.Server]; known {
+		if err := w.await(ctx, main, kind.hearing(pid)); err != nil {
+			return err
+		}
+	}
 	watch, err := w.restarting(pid)
 	if err != nil {
 		return err
@@ -143,6 +148,18 @@ func (w Web) starting(main int) look {
 	}
 	a := answers{Web: w}
 	return a.look
+}
+
+// deaf is for how long a server may boot before it gets its restart signal all the same.
+const deaf = time.Minute
+
+// hearing are looks at a server that may boot, or execute itself anew after another signal. Ruby itself catches these signals to
+// end by them, so it is only when there are workers, or the server serves by itself, that it must have its own handlers.
+func (k kind) hearing(pid int) look {
+	since := time.Now()
+	return func(context.Context) (bool, string, error) {
+		return k.serves(pid) || len(k.workersOf(pid)) > 0 || time.Since(since) > deaf, "", nil
+	}
 }
 
 // await looks until the server has done what it is to do, or its main process is another one.

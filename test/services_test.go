@@ -140,6 +140,11 @@ func TestPumaIsRestartedByItsSignalAndHardForItsEnvironment(t *testing.T) {
 	h.expect(h.does("logs", "-n", "1", "other"), `^other\.1 \| another begins, goodbye$`)
 	h.expect(h.does("logs", "-n", "1", "worker"), `^worker\.1 \| worker begins, goodbye$`, `^worker\.2 \| worker begins, goodbye$`)
 
+	said, status = h.Run("timeout", "--preserve-status", "--signal=INT", "2", "env", "-C", "/srv/blog/current", h.Serval, "logs", "-f", "-n", "1", "worker.1")
+	if status != 0 || said != "worker.1 | worker begins, goodbye\n" {
+		t.Errorf("logs that are followed until Ctrl-C say with status %d\n%s", status, said)
+	}
+
 	h.expect(h.does("stop"), `^web +stopped in`)
 	if said, status := h.serval("status", "worker.2"); status != 3 {
 		t.Errorf("after a stop, the status is %d\n%s", status, said)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -133,6 +134,11 @@ func (l *Listener) follow(b *Bind) {
 	} else {
 		l.URL = strings.Replace(l.URL, "http://", "https://", 1)
 	}
+}
+
+// SyscallConn gives access to the descriptor.
+func (l *Listener) SyscallConn() (syscall.RawConn, error) {
+	return l.Listener.(syscall.Conn).SyscallConn()
 }
 
 func listen(b *Bind, all []Bind) (open []*Listener, err error) {

@@ -16,23 +16,27 @@ import (
 	"serval/internal/dispatch"
 	"serval/internal/http1"
 	"serval/internal/logs"
+	"serval/internal/loop"
 	"serval/internal/wire"
 )
 
 // conn is one client connection.
 //
-// Two parties work on it. Its own goroutine (serve) reads: it takes a request in, has it dispatched, and goes on reading
-// at once, which is how it learns that the client left or pipelines. The response is written by whoever brings it (see
-// responder.go), mostly the goroutine that reads the worker's answers, so that a response needs no goroutine switch.
-// mu is between the two.
+// Two parties work on it. One reads: it takes a request in, has it dispatched, and goes on reading at once, which is how it
+// learns that the client left or pipelines. That is the loop's thread, or a goroutine of the connection's (turn.go). The
+// response is written by whoever brings it (see responder.go), mostly the one that reads the worker's answers, so that a
+// response needs no goroutine switch. mu is between the two.
 type conn struct {
 	srv    *Server
 	nc     net.Conn
+	sock   *loop.Socket // nc, if a loop can watch it
 	raw    syscall.RawConn
 	tunnel *tunnel // nil: the client does not speak TLS
 	lent   bool    // a relay has the sockets from now on
 	remote []byte  // REMOTE_ADDR
 	named  bool    // remote is what a proxy said, or it said nothing
+
+	surplus bool // it is one too many
 
 	// For the sweeper.
 	wait     atomic.Uint64 // what is waited for, a wait
@@ -48,6 +52,8 @@ type conn struct {
 	read     func(fd uintptr) bool
 	readN    int
 	readErr  error
+	tryRead  func(fd int)
+	came     bool                  // tryRead has read
 	writeFn  func(fd uintptr) bool // guarded by mu, as what it uses
 	outA     []byte
 	outB     []byte
@@ -58,8 +64,13 @@ type conn struct {
 
 	mu      sync.Mutex // guards following
 	work    *work      // nil while idle, so that 10,000 idle connections cost little
-	parked  bool       // the goroutine waits in a read, with all it had read consumed
-	waiting bool       // the goroutine waits on done
+	turn    turn
+	more    bool // something came since the last read, as far as the loop has noticed
+	hungUp  bool // the client has closed its side
+	emptied bool // the last read took all there was
+	called  bool // somebody wants a goroutine to attend to it
+	parked  bool // nothing that was read is not consumed, and whoever reads has nothing to do
+	waiting bool // the goroutine waits on done
 	ending  ending
 	give    dispatch.Give // who gets the socket, once it is hijacked
 	response
@@ -72,6 +83,7 @@ type work struct {
 	bodyStart int // where in follows the head
 	body      body
 	chunked   http1.Chunked
+	bodyBegan time.Time
 	piece     []byte // decoded chunks
 	meta      meta
 	req       dispatch.Request
@@ -104,6 +116,10 @@ func newConn(s *Server, nc net.Conn, secure *tls.Config) (*conn, error) {
 	c := &conn{srv: s, nc: nc, raw: raw, done: make(chan struct{}, 1)}
 	c.remote = remoteAddr(nc, s.config().LocalAddr)
 	c.read, c.writeFn = c.readReady, c.writeReady
+	if sock, ok := nc.(*loop.Socket); ok {
+		c.sock = sock
+		c.tryRead = func(fd int) { c.came = c.readReady(uintptr(fd)) }
+	}
 	c.enter(idle)
 	if secure != nil {
 		c.tunnel = newTunnel(nc, secure)
@@ -139,24 +155,29 @@ func (c *conn) remoteFor(cfg *Config) []byte {
 
 func isSeparator(r rune) bool { return r == ',' || r == ' ' || r == '\t' }
 
-// serve is the connection's life.
-func (c *conn) serve() {
-	if c.tunnel != nil && !c.shakeHands() {
-		return
-	}
-	for c.readHead() && c.readBody() {
-		c.begin()
-		if !c.await() {
-			return
+// life is what the connection's goroutine does, until the connection ends or is the loop's again.
+func (c *conn) life() {
+	switch {
+	case c.phase() == receiving && c.late():
+		c.bodyFailed(os.ErrDeadlineExceeded)
+	case c.phase() != shaking || c.shakeHands():
+		for c.await() && c.readHead() && c.readBody() {
+			if c.begin() {
+				return
+			}
 		}
 	}
+	c.mu.Lock()
+	c.end()
+	c.mu.Unlock()
 }
 
-// begin hands the request that has been read to the dispatcher.
-func (c *conn) begin() {
+// begin hands the request that has been read to the dispatcher. turnedOver says that the loop reads from here on, and the
+// connection's goroutine has nothing more to do with it.
+func (c *conn) begin() (turnedOver bool) {
 	w := c.work
 	cfg := c.srv.config()
-	c.startResponse()
+	turnedOver = c.startResponse()
 	w.noted.take(w, cfg, c.started)
 	w.meta.remote = c.remoteFor(cfg)
 	w.meta.scheme, w.meta.hideUnderscores, w.meta.tunnel = cfg.Scheme, cfg.HideUnderscores, c.tunnel
@@ -176,6 +197,7 @@ func (c *conn) begin() {
 	c.srv.requests.Store(c.srv.now.Load())
 	c.enter(running)
 	c.srv.dispatch.Dispatch(&w.req)
+	return turnedOver
 }
 
 // safe says whether a method may be repeated without asking: RFC 9110 §9.2.1.
@@ -248,12 +270,7 @@ const leastRead = 2 << 10
 
 // fill reads more of what the client sends; it waits if there is nothing.
 func (c *conn) fill() error {
-	c.mu.Lock()
-	w := c.work
-	if w != nil && cap(w.in)-len(w.in) < leastRead {
-		w.in = append(make([]byte, 0, 2*cap(w.in)), w.in...)
-	}
-	c.mu.Unlock()
+	c.makeRoom()
 	err := c.raw.Read(c.read)
 	for err != nil && c.spared(err) {
 		err = c.raw.Read(c.read)
@@ -265,6 +282,14 @@ func (c *conn) fill() error {
 		return io.EOF
 	}
 	return c.readErr
+}
+
+func (c *conn) makeRoom() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if w := c.work; w != nil && cap(w.in)-len(w.in) < leastRead {
+		w.in = append(make([]byte, 0, 2*cap(w.in)), w.in...)
+	}
 }
 
 // spared says that a read which ended with err should go on, because the sweeper ended a wait that was over already:
@@ -297,16 +322,17 @@ func (c *conn) lastLook(err error) (came bool) {
 // does an idle connection get a buffer.
 func (c *conn) readReady(fd uintptr) bool {
 	c.mu.Lock()
-	c.parked = false
+	c.parked, c.more = false, false
 	w := c.work
 	if w == nil {
 		w = works.Get().(*work)
 		c.work = w
 	}
 	c.mu.Unlock()
-	n, err := c.receive(int(fd), w.in[len(w.in):cap(w.in)])
+	room := w.in[len(w.in):cap(w.in)]
+	n, err := c.receive(int(fd), room)
 	for err == syscall.EINTR {
-		n, err = c.receive(int(fd), w.in[len(w.in):cap(w.in)])
+		n, err = c.receive(int(fd), room)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -315,6 +341,7 @@ func (c *conn) readReady(fd uintptr) bool {
 			n, err = 0, failed
 		}
 	}
+	c.emptied = n < len(room)
 	if err == syscall.EAGAIN {
 		c.parked = len(w.in) == 0
 		c.rest()
@@ -427,22 +454,14 @@ func (c *conn) clientLeft(err error) bool {
 // cutOff ends the connection at once, whatever it is doing.
 func (c *conn) cutOff() {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.busy {
 		c.breakOff()
 	}
-	c.mu.Unlock()
-	c.nc.Close()
-}
-
-// end closes the socket at the connection's end, unless somebody else has it now.
-func (c *conn) end() {
-	if c.lent {
-		return
+	if c.turn == resting {
+		c.end()
 	}
-	c.mu.Lock()
-	c.farewell()
-	c.mu.Unlock()
-	c.nc.Close()
+	c.nc.Close() // and so its reader notices
 }
 
 // hurry asks the connection to end soon, for a shutdown.
@@ -458,6 +477,9 @@ func (c *conn) turnAway() {
 	if c.tunnel == nil { // a handshake would cost more than there is to give
 		c.refuse(503, "")
 	}
+	c.mu.Lock()
+	c.end()
+	c.mu.Unlock()
 }
 
 // refuse answers a request that will not be dispatched, and closes. It is the connection's goroutine that calls it.

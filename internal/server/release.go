@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"serval/internal/loop"
 )
 
 // Transfer is a client's connection on its way from one server to another, between two requests. Deadlines begin anew with
@@ -71,10 +73,15 @@ func (s *Server) Release(ctx context.Context, take func(Transfer) error) error {
 	}
 }
 
-// Adopt serves a connection that another server has given away. An error leaves it open.
+// Adopt serves a connection that another server has given away, or closes it and returns an error.
 func (s *Server) Adopt(t Transfer) error {
-	c, err := newConn(s, t.Conn, nil)
+	sock, err := loop.From(t.Conn)
 	if err != nil {
+		return err
+	}
+	c, err := newConn(s, sock, nil)
+	if err != nil {
+		sock.Close()
 		return err
 	}
 	c.requests.Store(t.Requests)
@@ -85,10 +92,7 @@ func (s *Server) Adopt(t Transfer) error {
 		c.work = works.Get().(*work)
 		c.work.in = append(c.work.in[:0], t.Input...)
 	}
-	if !s.begin(c, true) {
-		return errors.New("the server has stopped")
-	}
-	return nil
+	return s.begin(c, true)
 }
 
 // callAway makes all connections that wait for a request leave.
@@ -142,7 +146,7 @@ func (c *conn) callAway() bool {
 	if p := c.phase(); c.tunnel != nil || c.busy || p != idle && p != header {
 		return false
 	}
-	c.stopReading()
+	c.call()
 	return true
 }
 

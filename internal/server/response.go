@@ -1,7 +1,6 @@
 package server
 
 import (
-	"net"
 	"os"
 	"time"
 
@@ -38,8 +37,8 @@ type response struct {
 	endedOK bool
 }
 
-// startResponse gets ready for the response to the request that is about to be dispatched.
-func (c *conn) startResponse() {
+// startResponse gets ready for the response to the request that is about to be dispatched. See begin for what it returns.
+func (c *conn) startResponse() (turnedOver bool) {
 	w := c.work
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -56,6 +55,9 @@ func (c *conn) startResponse() {
 	if c.srv.config().Access != nil {
 		c.started = time.Now()
 	}
+	turnedOver = c.turnOver()
+	c.parked = c.turn != attended
+	return turnedOver
 }
 
 // open says whether a response may begin. mu is held.
@@ -174,8 +176,8 @@ func (c *conn) cut() {
 	c.short = true
 	c.ending = leave
 	if c.began && !c.framing.Chunked && c.framing.Length < 0 && !c.framing.NoBody {
-		if tcp, ok := c.nc.(*net.TCPConn); ok {
-			tcp.SetLinger(0) //nolint:errcheck // a wish
+		if l, ok := c.nc.(interface{ SetLinger(seconds int) error }); ok {
+			l.SetLinger(0) //nolint:errcheck // a wish
 		}
 		c.backlog.discard()
 	}
@@ -222,7 +224,7 @@ func (c *conn) complete() {
 	c.work.body.reset()
 	switch {
 	case c.give != nil:
-		c.stopReading()
+		c.call()
 	case c.broken, c.ending == leave:
 		c.part(leave)
 	case c.framing.Close && c.hopeful:
@@ -235,7 +237,7 @@ func (c *conn) complete() {
 		c.enter(idle)
 		c.rest()
 		if c.tunnel == nil && c.srv.releasing.Load() != nil {
-			c.stopReading()
+			c.call()
 		}
 	}
 	if c.waiting {
@@ -244,13 +246,12 @@ func (c *conn) complete() {
 	}
 }
 
-// part has the connection's goroutine end it. To close it here would wait for that goroutine to leave its read, which
-// it cannot while it waits for mu. mu is held.
+// part ends the connection: at once if that is all there is to do and nobody reads from it, else by who does. mu is held.
 func (c *conn) part(how ending) {
 	c.ending = how
-	c.stopReading()
-}
-
-func (c *conn) stopReading() {
-	c.nc.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // a closed connection ends the read as well
+	if how == leave && c.turn == resting {
+		c.end()
+		return
+	}
+	c.call()
 }

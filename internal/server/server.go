@@ -16,6 +16,7 @@ import (
 	"serval/internal/dispatch"
 	"serval/internal/http1"
 	"serval/internal/logs"
+	"serval/internal/loop"
 )
 
 // Dispatcher runs requests. See dispatch.Pool.
@@ -119,6 +120,9 @@ func (s *Server) config() *Config { return s.cfg.Load() }
 
 // Serve accepts connections from l until Shutdown, beside whatever else is served. It returns at once.
 func (s *Server) Serve(l net.Listener) {
+	if watched, err := loop.Listen(l); err == nil {
+		l = watched
+	}
 	s.mu.Lock()
 	s.listeners = append(s.listeners, l)
 	s.mu.Unlock()
@@ -129,9 +133,14 @@ func (s *Server) Serve(l net.Listener) {
 // stay. It returns at once.
 func (s *Server) Leave(l net.Listener) {
 	s.mu.Lock()
-	s.listeners = slices.DeleteFunc(s.listeners, func(other net.Listener) bool { return other == l })
-	s.mu.Unlock()
-	interrupt(l)
+	defer s.mu.Unlock()
+	for i, other := range s.listeners {
+		if watched, ok := other.(*loop.Listener); other == l || ok && watched.Listener == l {
+			s.listeners = slices.Delete(s.listeners, i, i+1)
+			interrupt(other)
+			return
+		}
+	}
 }
 
 func (s *Server) listens(l net.Listener) bool {
@@ -196,53 +205,79 @@ type secured interface{ TLS() *tls.Config }
 
 // start begins serving a connection.
 func (s *Server) start(nc net.Conn, from net.Listener) {
+	if watched, ok := from.(*loop.Listener); ok {
+		from = watched.Listener
+	}
 	var secure *tls.Config
 	if l, ok := from.(secured); ok {
 		secure = l.TLS()
 	}
-	c, err := newConn(s, nc, secure)
-	if err != nil || !s.begin(c, false) {
+	if c, err := newConn(s, nc, secure); err != nil {
 		nc.Close()
+	} else if err := s.begin(c, false); err != nil && !errors.Is(err, errOver) {
+		s.complain("accept_failed", "cannot serve a connection: %v", err)
 	}
 }
 
-// begin serves a connection, or turns it away if there are too many and it is new. It returns at once, false if the server
-// has stopped.
-func (s *Server) begin(c *conn, known bool) bool {
+var errOver = errors.New("the server has stopped")
+
+// begin serves a connection, or turns it away if there are too many and it is new. It returns at once. An error closes it.
+func (s *Server) begin(c *conn, known bool) error {
+	full, err := s.list(c, known)
+	if err != nil {
+		c.nc.Close()
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sock != nil {
+		if !full && c.work == nil && c.tunnel == nil {
+			c.turn = resting
+		}
+		if err := c.sock.Watch(false, c.readable); err != nil {
+			c.end()
+			return err
+		}
+	}
+	switch {
+	case full:
+		go c.turnAway()
+	case c.turn == attended:
+		go c.life()
+	}
+	return nil
+}
+
+// list puts a connection on the list. full says that there are too many.
+func (s *Server) list(c *conn, known bool) (full bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over {
-		return false
+		return false, errOver
 	}
-	full := !known && s.config().MaxConnections > 0 && len(s.conns)+len(s.relays)-s.turned >= s.config().MaxConnections
+	full = !known && s.config().MaxConnections > 0 && len(s.conns)+len(s.relays)-s.turned >= s.config().MaxConnections
 	s.conns[c] = struct{}{}
 	if full {
 		s.turned++
 	}
-	s.running.Go(func() {
-		if full {
-			c.turnAway()
-		} else {
-			c.serve()
-		}
-		c.end()
-		s.forget(c, full)
-	})
-	return true
+	s.running.Add(1)
+	c.surplus = full
+	return full, nil
 }
 
 // forget takes a connection that has ended off the list.
-func (s *Server) forget(c *conn, turnedAway bool) {
+func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
-	if turnedAway {
+	if c.surplus {
 		s.turned--
 	}
 	if len(s.conns) == 0 && s.vacant != nil {
 		close(s.vacant)
 		s.vacant = nil
 	}
+	s.running.Done()
 }
 
 // connected returns who is connected. What is done to them is done without the lock: some of it may have to wait.

@@ -151,8 +151,10 @@ func (s *Server) checkReader(c *conn, now time.Duration) {
 
 // endWait makes the connection's read return, if w is still what it waits for.
 func (c *conn) endWait(w wait) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.expired.Store(uint64(w))
-	c.nc.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // a closed connection waits for nothing
+	c.call()
 }
 
 // late says that the sweeper ended what the connection waits for now.

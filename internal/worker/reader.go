@@ -3,11 +3,11 @@ package worker
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"syscall"
 	"unsafe"
 
+	"serval/internal/loop"
 	"serval/internal/wire"
 
 	"golang.org/x/sys/unix"
@@ -18,55 +18,45 @@ import (
 // It calls recvmsg itself: the standard library's ReadMsgUnix allocates a peer address per call, which is one
 // allocation per batch of responses on the hottest path.
 type reader struct {
-	raw   syscall.RawConn
-	buf   []byte
-	start int // first byte not yet decoded
-	end   int // end of what was read
-	fds   []int
+	socket *loop.Socket
+	buf    []byte
+	start  int // first byte not yet decoded
+	end    int // end of what was read
+	fds    []int
 
 	msg unix.Msghdr
 	iov unix.Iovec
 	oob [256]byte
 	n   int
 	err error
-	try func(fd uintptr) bool
+	try func(fd int)
+
+	came bool
 }
 
 const readerBuffer = 64 << 10
 
 var errWorkerGone = errors.New("it closed its socket")
 
-func newReader(conn *net.UnixConn) (*reader, error) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	r := &reader{raw: raw, buf: make([]byte, readerBuffer)}
-	r.try = r.recv // bound once: a closure per read would be an allocation per read
-	return r, nil
+func newReader(socket *loop.Socket) *reader {
+	r := &reader{socket: socket, buf: make([]byte, readerBuffer)}
+	r.try = func(fd int) { r.came = r.recv(fd) } // bound once: a closure per read would be an allocation per read
+	return r
 }
 
-// fill waits for bytes and reads as many as there are.
-func (r *reader) fill() error {
+// fill reads as many bytes as there are. came is false when there are none, drained says that there were no more: a read that
+// the socket could not fill, and whose end was not that of a message with a descriptor.
+func (r *reader) fill() (came, drained bool, err error) {
 	r.makeRoom()
-	if err := r.raw.Read(r.try); err != nil {
-		return err
+	room := len(r.buf) - r.end
+	r.came = false
+	if err := r.socket.Try(r.try); err != nil || !r.came {
+		return false, true, err
 	}
-	return r.took()
-}
-
-// fillNow reads what is there and returns errWorkerGone when that is nothing: for the last words of a dead worker,
-// whose socket may be kept open by a process it forked.
-func (r *reader) fillNow() error {
-	r.makeRoom()
-	ready := false
-	if err := r.raw.Control(func(fd uintptr) { ready = r.recv(fd) }); err != nil {
-		return err
+	if err := r.took(); err != nil {
+		return true, true, err
 	}
-	if !ready {
-		return errWorkerGone
-	}
-	return r.took()
+	return true, r.n < room && r.msg.Controllen == 0, nil
 }
 
 func (r *reader) took() error {
@@ -100,15 +90,15 @@ func (r *reader) makeRoom() {
 	r.start = 0
 }
 
-// recv is called by the runtime's poller; false means that nothing is there yet.
-func (r *reader) recv(fd uintptr) bool {
+// recv reads once; false means that nothing is there.
+func (r *reader) recv(fd int) bool {
 	r.iov.Base = &r.buf[r.end]
 	r.iov.SetLen(len(r.buf) - r.end)
 	r.msg.Iov, r.msg.Iovlen = &r.iov, 1
 	r.msg.Control = &r.oob[0]
 	r.msg.SetControllen(len(r.oob))
 	for {
-		n, _, errno := syscall.Syscall(syscall.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&r.msg)), unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+		n, _, errno := syscall.Syscall(syscall.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&r.msg)), unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
 		switch errno {
 		case 0:
 			r.n, r.err = int(n), nil

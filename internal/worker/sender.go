@@ -1,9 +1,10 @@
 package worker
 
 import (
-	"net"
 	"sync"
 	"syscall"
+
+	"serval/internal/loop"
 )
 
 // sender combines the frames of many goroutines into few writes: whoever finds no flush under way flushes for all.
@@ -12,9 +13,8 @@ import (
 // rest. This matters because flush is called by the goroutine that reads the same worker's responses: were it to wait
 // for a worker which itself waits for its responses to be read, both would wait for ever.
 type sender struct {
-	conn  *net.UnixConn
-	raw   syscall.RawConn
-	write func(fd uintptr) bool // bound once: a closure per flush would be an allocation per flush
+	conn  *loop.Socket
+	write func(fd int) // bound once: a closure per flush would be an allocation per flush
 
 	mu      sync.Mutex // guards following
 	out     []byte     // to be written
@@ -101,7 +101,7 @@ func (s *sender) finish(buf []byte, n int) {
 // try writes once without waiting and says how much the socket took.
 func (s *sender) try(buf []byte) (int, error) {
 	s.flushing = buf
-	err := s.raw.Write(s.write)
+	err := s.conn.Try(s.write)
 	s.flushing = nil
 	if err != nil {
 		return 0, err
@@ -112,7 +112,4 @@ func (s *sender) try(buf []byte) (int, error) {
 	return max(s.wrote, 0), s.wroteErr
 }
 
-func (s *sender) writeReady(fd uintptr) bool {
-	s.wrote, s.wroteErr = syscall.Write(int(fd), s.flushing)
-	return true
-}
+func (s *sender) writeNow(fd int) { s.wrote, s.wroteErr = syscall.Write(fd, s.flushing) }

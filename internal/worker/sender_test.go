@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"serval/internal/loop"
 	"serval/internal/wire"
 
 	"golang.org/x/sys/unix"
@@ -16,8 +17,12 @@ import (
 // testSender is a sender whose worker is the returned connection: it reads what the worker would.
 func testSender(t *testing.T) (*sender, net.Conn) {
 	t.Helper()
-	ours, end, err := socketpair(unix.SOCK_STREAM, "requests")
+	fd, end, err := socketFDs(unix.SOCK_STREAM, "requests")
 	if err != nil {
+		t.Fatal(err)
+	}
+	ours := loop.New(fd, nil)
+	if err := ours.Watch(true, func() {}); err != nil {
 		t.Fatal(err)
 	}
 	theirs, err := net.FileConn(end)
@@ -25,15 +30,11 @@ func testSender(t *testing.T) (*sender, net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := ours.SetWriteBuffer(64 << 10); err != nil { // small, so that it is often full
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 64<<10); err != nil { // small, so that it is often full
 		t.Fatal(err)
 	}
-	raw, err := ours.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &sender{conn: ours, raw: raw}
-	s.write = s.writeReady
+	s := &sender{conn: ours}
+	s.write = s.writeNow
 	t.Cleanup(func() {
 		theirs.Close()
 		s.waiting.Wait()

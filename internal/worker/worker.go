@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"serval/internal/loop"
 	"serval/internal/wire"
 
 	"golang.org/x/sys/unix"
@@ -50,11 +51,15 @@ type Worker struct {
 	Index int
 
 	handler Handler
-	conn    *net.UnixConn // requests
+	conn    *loop.Socket // requests
 	wake    *os.File
 	wakeRaw syscall.RawConn
 	sender  sender
 	reader  *reader
+
+	reading sync.Mutex // held by who reads frames: the loop's thread, and at last the goroutine that runs the worker
+	deaf    bool       // nothing is read any more; guarded by reading
+	failing sync.WaitGroup
 }
 
 // Start starts a worker process. The worker is then booting; await Boot.
@@ -108,10 +113,12 @@ func (w *Worker) open() (theirs []*os.File, err error) {
 		}
 	}()
 	var end *os.File
-	if w.conn, end, err = socketpair(unix.SOCK_STREAM, "requests"); err != nil {
+	var ours int
+	if ours, end, err = socketFDs(unix.SOCK_STREAM, "requests"); err != nil {
 		return theirs, err
 	}
 	theirs = append(theirs, end)
+	w.conn = loop.New(ours, nil)
 	if w.control, end, err = newControl(); err != nil {
 		return theirs, err
 	}
@@ -121,12 +128,9 @@ func (w *Worker) open() (theirs []*os.File, err error) {
 		return theirs, err
 	}
 	theirs = append(theirs, sleeper, waker)
-	if w.reader, err = newReader(w.conn); err != nil {
-		return theirs, err
-	}
-	raw, err := w.conn.SyscallConn()
-	w.sender.conn, w.sender.raw, w.sender.write = w.conn, raw, w.sender.writeReady
-	return theirs, err
+	w.reader = newReader(w.conn)
+	w.sender.conn, w.sender.write = w.conn, w.sender.writeNow
+	return theirs, nil
 }
 
 // openWake makes the wake pipe and returns both ends for the worker. The front's end does not block: a full pipe holds
@@ -157,15 +161,11 @@ func (w *Worker) openWake() (sleeper, waker *os.File, err error) {
 
 // socketpair returns the front's end as a connection and the worker's as a file.
 func socketpair(kind int, name string) (*net.UnixConn, *os.File, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
+	fd, theirs, err := socketFDs(kind, name)
 	if err != nil {
-		return nil, nil, fmt.Errorf("cannot make a socket pair: %w", err)
+		return nil, nil, err
 	}
-	// As large as the kernel allows: a worker that can hand over a whole response need not wait for the front.
-	for _, fd := range fds {
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 1<<20) //nolint:errcheck // a wish
-	}
-	ours, theirs := os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name)
+	ours := os.NewFile(uintptr(fd), name)
 	conn, err := net.FileConn(ours)
 	ours.Close()
 	if err != nil {
@@ -175,18 +175,41 @@ func socketpair(kind int, name string) (*net.UnixConn, *os.File, error) {
 	return conn.(*net.UnixConn), theirs, nil
 }
 
+// socketFDs makes a pair of sockets: the front's end, which does not block, and the worker's.
+func socketFDs(kind int, name string) (ours int, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, nil, fmt.Errorf("cannot make a socket pair: %w", err)
+	}
+	// As large as the kernel allows: a worker that can hand over a whole response need not wait for the front.
+	for _, fd := range fds {
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 1<<20) //nolint:errcheck // a wish
+	}
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		unix.Close(fds[0]) //nolint:errcheck // nothing was written to it
+		unix.Close(fds[1]) //nolint:errcheck // as above
+		return -1, nil, err
+	}
+	return fds[0], os.NewFile(uintptr(fds[1]), name), nil
+}
+
 // run reads what the worker says until it is gone.
 func (w *Worker) run() {
+	if err := w.conn.Watch(true, w.readable); err != nil {
+		w.failing.Go(func() { w.readFailed(err) })
+	}
 	var wg sync.WaitGroup
-	wg.Go(w.readFrames)
 	wg.Go(func() { w.control.listen(w.hear) })
 	<-w.process.done
 	// A process that the app forked may hold the sockets open, so their ends are not awaited: what the worker said is
 	// there. Nor may a write to it wait any more.
-	w.conn.SetDeadline(time.Now().Add(-time.Second)) //nolint:errcheck // a closed socket ends the read as well
+	w.conn.SetDeadline(time.Now().Add(-time.Second)) //nolint:errcheck // it is closed by nobody else
 	w.control.hush()
 	wg.Wait()
+	w.readLast()
+	w.sender.flush()
 	w.sender.waiting.Wait()
+	w.failing.Wait()
 	w.closeSockets()
 	w.reader.close()
 	w.bury()
@@ -205,24 +228,36 @@ func (w *Worker) hear(m wire.Message) {
 	w.grant(m, wishes)
 }
 
-// readFrames hands frames to the handler until the worker is gone and its last frame has been read.
+// readable is called by the loop when the worker has written.
+func (w *Worker) readable() {
+	w.reading.Lock()
+	defer w.reading.Unlock()
+	w.readFrames()
+}
+
+// readLast reads what a worker that is gone has written.
+func (w *Worker) readLast() {
+	w.reading.Lock()
+	defer w.reading.Unlock()
+	w.readFrames()
+	w.deaf = true
+}
+
+// readFrames hands the frames that are there to the handler.
 func (w *Worker) readFrames() {
-	fill := w.reader.fill
-	for {
-		err := fill()
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			fill = w.reader.fillNow
-			continue
-		}
-		if err == nil {
+	for !w.deaf {
+		came, drained, err := w.reader.fill()
+		if came && err == nil {
 			err = w.handleFrames()
 		}
 		if err != nil {
-			w.readFailed(err)
-			break
+			w.deaf = true
+			w.failing.Go(func() { w.readFailed(err) })
+		}
+		if drained && !w.conn.Ended() || !came {
+			return
 		}
 	}
-	w.sender.flush()
 }
 
 // readFailed ends a worker that cannot be heard any more.

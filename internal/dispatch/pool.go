@@ -271,6 +271,9 @@ func (p *Pool) Cancel(r *Request) {
 	}
 }
 
+// Crowded says that requests wait for a thread: one more would only join them.
+func (p *Pool) Crowded() bool { return p.queue.some.Load() }
+
 // Close refuses new requests from here on; those under way go on.
 func (p *Pool) Close() {
 	p.mu.Lock()

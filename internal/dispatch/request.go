@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"os"
+	"sync/atomic"
 	"time"
 
 	"serval/internal/wire"
@@ -76,6 +77,7 @@ type Give func(socket *os.File, leftover []byte)
 type queue struct {
 	first, last *Request
 	len         int
+	some        atomic.Bool // len is not 0; for those who do not have the lock
 }
 
 func (q *queue) push(r *Request) {
@@ -87,6 +89,7 @@ func (q *queue) push(r *Request) {
 	}
 	q.last = r
 	q.len++
+	q.some.Store(true)
 }
 
 // pushFront puts r before all others: it has waited already, in a worker that died.
@@ -99,6 +102,7 @@ func (q *queue) pushFront(r *Request) {
 	}
 	q.first = r
 	q.len++
+	q.some.Store(true)
 }
 
 func (q *queue) remove(r *Request) {
@@ -114,6 +118,9 @@ func (q *queue) remove(r *Request) {
 	}
 	r.queued, r.prev, r.next = false, nil, nil
 	q.len--
+	if q.len == 0 {
+		q.some.Store(false)
+	}
 }
 
 func (q *queue) pop() *Request {

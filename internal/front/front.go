@@ -17,6 +17,7 @@ import (
 	"serval/internal/handover"
 	"serval/internal/listener"
 	"serval/internal/logs"
+	"serval/internal/loop"
 	"serval/internal/pidfile"
 	"serval/internal/server"
 	"serval/internal/systemd"
@@ -191,6 +192,7 @@ func (f *front) boot() (err error) {
 		cfg.Beside = f.Succession.inherited != nil
 		cfg.Rush = slices.ContainsFunc(f.sockets.all, func(l *listener.Listener) bool { return l.Activated != "" }) // systemd let them wait
 		f.pool = dispatch.New(cfg)
+		loop.Hold(f.pool.Crowded)
 		if err = f.startPool(); err != nil {
 			f.generation.Retire()
 		}

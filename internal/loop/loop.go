@@ -154,7 +154,7 @@ func (l *Loop) run() {
 		if hold := l.hold.Load(); hold != nil && (*hold)() {
 			b.take(l.prompt, patience)
 			b.take(l.all, 0)
-		} else if !b.take(l.all, 0) {
+		} else {
 			b.take(l.all, forever)
 		}
 	}
@@ -167,8 +167,8 @@ type batch struct {
 	prompt [32]unix.EpollEvent
 }
 
-// take waits for events and does their work; false: there were none.
-func (b *batch) take(epoll int, wait time.Duration) bool {
+// take waits for events and does their work.
+func (b *batch) take(epoll int, wait time.Duration) {
 	events := poll(epoll, b.events[:], wait)
 	for i := range events {
 		if events[i].Fd != nested {
@@ -180,7 +180,6 @@ func (b *batch) take(epoll int, wait time.Duration) bool {
 			b.loop.call(&more[j])
 		}
 	}
-	return len(events) > 0
 }
 
 func (l *Loop) call(e *unix.EpollEvent) {

@@ -131,7 +131,8 @@ func (m *member) take(r *Request, now time.Time) (body delivery) {
 	m.held++
 	m.pool.waits.Add(now, now.Sub(r.arrived))
 	m.pace.progress(now)
-	m.pool.lookBy(now.Add(m.pace.patience()))
+	m.pool.pokeBy(now.Add(m.pace.patience()))
+	m.pool.lookBy(now.Add(lookEvery))
 	m.worker.Add(r.Frame, r.Shape)
 	return delivery{m, s.id, r.Body}
 }

@@ -9,7 +9,7 @@ import (
 // lookEvery is how often limits in time are checked; so much later than promised may a 503 or 504 come.
 const lookEvery = 20 * time.Millisecond
 
-// monitor wakes workers' threads and enforces limits in time. It sleeps while nothing is under way.
+// monitor enforces limits in time. It sleeps while nothing is under way.
 func (p *Pool) monitor() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -36,8 +36,7 @@ func (p *Pool) monitor() {
 			p.enforce(now)
 		}
 		p.mu.Lock()
-		wait := p.poke(now)
-		p.look = now.Add(wait)
+		p.look = now.Add(lookEvery)
 		idle := p.idle() && !p.stopping()
 		if idle {
 			p.look = time.Time{}
@@ -45,7 +44,7 @@ func (p *Pool) monitor() {
 		p.answer()
 		p.mu.Unlock()
 		if !idle {
-			timer.Reset(wait)
+			timer.Reset(lookEvery)
 		}
 	}
 }
@@ -121,9 +120,12 @@ func (p *Pool) lookBy(t time.Time) {
 	}
 }
 
-// poke wakes a thread of every worker that makes no progress, and returns when to look again. The lock is held.
-func (p *Pool) poke(now time.Time) time.Duration {
-	wait := lookEvery
+// poke wakes a thread of every worker that makes no progress. The alarm calls it.
+func (p *Pool) poke() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	wait := time.Duration(0)
 	for _, m := range p.members {
 		if m.held == 0 {
 			continue
@@ -132,9 +134,22 @@ func (p *Pool) poke(now time.Time) time.Duration {
 		if poke {
 			m.worker.Wake()
 		}
-		wait = min(wait, again)
+		if wait == 0 || again < wait {
+			wait = again
+		}
 	}
-	return wait
+	p.poked = time.Time{}
+	if wait > 0 {
+		p.pokeBy(now.Add(wait))
+	}
+}
+
+// pokeBy has poke called at this time, if it would not be earlier. The lock is held.
+func (p *Pool) pokeBy(t time.Time) {
+	if p.poked.IsZero() || t.Before(p.poked) {
+		p.poked = t
+		p.alarm.Set(t)
+	}
 }
 
 // enforce fails what has waited or run for too long.

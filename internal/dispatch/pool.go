@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"serval/internal/loop"
 	"serval/internal/metrics"
 	"serval/internal/worker"
 )
@@ -79,6 +80,8 @@ type Pool struct {
 	closed    bool      // no new requests
 	look      time.Time // when the monitor looks next; zero: it sleeps until there is something to see
 	awake     chan struct{}
+	alarm     *loop.Alarm     // calls poke
+	poked     time.Time       // when it does; zero: it does not
 	pulses    []chan struct{} // to be closed at the monitor's next turn
 	monitored bool            // the monitor runs
 	stop      chan struct{}   // closed when the pool shuts down
@@ -106,6 +109,13 @@ func (p *Pool) config() *Config { return p.cfg.Load() }
 // Start boots all workers and returns when they are ready. When one does not become ready, it stops the others and
 // returns that one's error: with an app that does not load there is nothing to serve.
 func (p *Pool) Start(ctx context.Context) error {
+	alarm, err := loop.NewAlarm(p.poke)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.alarm = alarm
+	p.mu.Unlock()
 	results := make(chan error, len(p.seats))
 	atOnce := len(p.seats)
 	if p.config().Beside {
@@ -301,6 +311,9 @@ func (p *Pool) Shutdown(ctx context.Context) {
 	}()
 	p.running.Wait()
 	close(over)
+	if p.alarm != nil {
+		p.alarm.Stop()
+	}
 	p.mu.Lock()
 	var left []*Request
 	for p.queue.first != nil {

@@ -20,7 +20,11 @@ import (
 type Loop struct {
 	all    int // epoll: every socket, the prompt ones by way of the other
 	prompt int // epoll: those whose events never have to wait, see Hold
+	bell   int // eventfd: an alarm was set for an earlier time than that to which the thread sleeps
 	hold   atomic.Pointer[func() bool]
+
+	alarms atomic.Pointer[[]*Alarm]
+	asleep atomic.Int64 // until when the thread sleeps, as Alarm.at; 0: it does not
 
 	mu      sync.Mutex // guards following
 	watches []watch    // by descriptor
@@ -78,23 +82,29 @@ func Hold(busy func() bool) {
 	}
 }
 
-func newLoop() (*Loop, error) {
-	all, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err != nil {
+func newLoop() (l *Loop, err error) {
+	l = &Loop{all: -1, prompt: -1, bell: -1}
+	defer func() {
+		if err != nil {
+			for _, fd := range []int{l.all, l.prompt, l.bell} {
+				unix.Close(fd) //nolint:errcheck // nothing was written to it
+			}
+		}
+	}()
+	if l.all, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, err
 	}
-	prompt, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err != nil {
-		unix.Close(all) //nolint:errcheck // nothing was written to it
+	if l.prompt, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, err
+	}
+	if l.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return nil, err
+	}
+	if err = l.add(l.bell, true, func(uint32) {}); err != nil { // edge-triggered: it need not be read
 		return nil, err
 	}
 	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: nested}
-	if err := unix.EpollCtl(all, unix.EPOLL_CTL_ADD, prompt, &event); err != nil {
-		unix.Close(all)    //nolint:errcheck // as above
-		unix.Close(prompt) //nolint:errcheck // as above
-		return nil, err
-	}
-	return &Loop{all: all, prompt: prompt}, nil
+	return l, unix.EpollCtl(l.all, unix.EPOLL_CTL_ADD, l.prompt, &event)
 }
 
 // nested stands for the prompt sockets among all.
@@ -147,15 +157,26 @@ func (l *Loop) find(e *unix.EpollEvent) func(events uint32) {
 	return nil
 }
 
+// yieldEvery is how often a loop lets the scheduler have a look at it. A goroutine that has run for 10 ms without, is taken for
+// one that hogs its processor: the runtime's monitor then takes that away in each system call, and looks for more of the
+// kind every 20 µs.
+const yieldEvery = 4 * time.Millisecond
+
 func (l *Loop) run() {
-	runtime.LockOSThread() // or each return from waiting might go on in another thread, with another processor's caches
 	b := &batch{loop: l}
+	var yielded time.Duration
 	for {
+		now := time.Since(born)
+		if now-yielded > yieldEvery {
+			yielded = now
+			runtime.Gosched()
+		}
+		left := l.strike(now)
 		if hold := l.hold.Load(); hold != nil && (*hold)() {
-			b.take(l.prompt, patience)
+			b.take(l.prompt, earlier(left, patience))
 			b.take(l.all, 0)
 		} else {
-			b.take(l.all, forever)
+			b.take(l.all, left)
 		}
 	}
 }
@@ -170,6 +191,7 @@ type batch struct {
 // take waits for events and does their work.
 func (b *batch) take(epoll int, wait time.Duration) {
 	events := poll(epoll, b.events[:], wait)
+	b.loop.asleep.Store(0)
 	for i := range events {
 		if events[i].Fd != nested {
 			b.loop.call(&events[i])

@@ -34,7 +34,7 @@ type reader struct {
 	came bool
 }
 
-const readerBuffer = 64 << 10
+const readerBuffer = 256 << 10
 
 var errWorkerGone = errors.New("it closed its socket")
 

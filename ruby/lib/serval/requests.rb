@@ -56,6 +56,14 @@ module Serval
       false
     end
 
+    # Sends a frame in two pieces, which the system puts together: long bodies are not copied for it.
+    def write_both(head, body)
+      @write.synchronize { @socket.write(head, body) }
+      true
+    rescue Errno::EPIPE, Errno::ECONNRESET
+      false
+    end
+
     # Sends +frame+ with a descriptor at its first byte.
     def write_with(io, frame)
       @write.synchronize do

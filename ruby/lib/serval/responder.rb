@@ -7,6 +7,9 @@ require_relative "body_stream"
 module Serval
   # Sends what an app returned, in the frames that suit its kind of body.
   class Responder
+    # Bytes of a body that is not worth copying, that it may go out with its head in one string.
+    LONG = 16 * 1024
+
     # rack: Rack.release. Up to 2 `to_ary` is a plain conversion; since 3 it closes the body, which has to wait here
     # until the response is written, so such a body is collected with `each` instead.
     def initialize(requests, rack:)
@@ -35,7 +38,11 @@ module Serval
       size = head.bytesize
       length = Wire::PREFIX_SIZE - 4 + size + body.bytesize
       flags = exchange.last_flags
-      @requests.write([length, Wire::RESPONSE, flags, status, exchange.id, size, head, body].pack(Wire::FRAME))
+      if body.bytesize > LONG
+        @requests.write_both([length, Wire::RESPONSE, flags, status, exchange.id, size, head].pack(Wire::HEAD_OF_FRAME), body)
+      else
+        @requests.write([length, Wire::RESPONSE, flags, status, exchange.id, size, head, body].pack(Wire::FRAME))
+      end
     end
 
     # Rack 2 apps may answer "200". -1 is how apps for Thin ask to answer later, through env["async.callback"].

@@ -10,6 +10,7 @@ module Serval
   class Crew
     SLOW = 0.001 # seconds
     EAGER_REQUESTS = 64
+    WATCHED_REQUESTS = 64
 
     # How a moment without requests is sought, in seconds: for how long in all, how long new ones are held back for it, and
     # how long they are let go on between two attempts.
@@ -26,6 +27,7 @@ module Serval
       @take = take
       @lead = Mutex.new
       @eager = 0
+      @watched = 0
       @members = Array.new(size) { |index| Member.new(self, index) }
     end
 
@@ -60,10 +62,12 @@ module Serval
         wake_another if @eager.positive?
         @still&.synchronize {} # waits while the process is forked
         member.exchange = exchange
+        computed = @watched.positive? ? computing : nil
         exchange.run
         member.exchange = nil
         member.served += 1
-        @eager = EAGER_REQUESTS if clock - exchange.since > SLOW
+        took = clock - exchange.since
+        slow(took, computed) if took > SLOW
       end
       @blocks.run(:before_thread_exit, nil)
     end
@@ -131,6 +135,15 @@ module Serval
       member.asleep = false
     end
 
+    # A request that was slow because it waited makes the crew eager. One that was slow because it computed does not: it held the
+    # interpreter's lock, and a second thread would only have fought for it. To tell takes a look at the thread's own clock
+    # before and after, which costs a system call each, so only the requests that follow a slow one are looked at.
+    def slow(took, computed)
+      waited = computed ? took - (computing - computed) : 0
+      @eager = EAGER_REQUESTS if waited > SLOW && waited > took / 3
+      @watched = WATCHED_REQUESTS
+    end
+
     # Slow requests come in flocks. While they do, somebody should read before the front has to ask for it.
     def wake_another
       @eager -= 1
@@ -145,6 +158,12 @@ module Serval
 
     def wake(count)
       @wake_out.write_nonblock("!" * count, exception: false)
+    end
+
+    # Seconds for which this thread has computed.
+    def computing
+      @watched -= 1
+      Process.clock_gettime(Process::CLOCK_THREAD_CPUTIME_ID)
     end
 
     def clock

@@ -12,11 +12,12 @@ import (
 const mayImport = `
 serval/cmd/serval: cli
 serval/internal/cli: analysis atomicfile backend bluepill config control envfile finding front health install installation listener pidfile plan process procfile restart ruby sequence site supervisor systemd unit worker
-serval/internal/front: config control dispatch generation handover http1 listener logs metrics pidfile server systemd worker
-serval/internal/server: dispatch http1 logs wire
+serval/internal/front: config control dispatch generation handover http1 listener logs loop metrics pidfile server systemd worker
+serval/internal/server: dispatch http1 logs loop wire
 serval/internal/handover: listener server
-serval/internal/dispatch: metrics logs wire worker
-serval/internal/worker: wire
+serval/internal/dispatch: logs loop metrics wire worker
+serval/internal/worker: loop wire
+serval/internal/loop:
 serval/internal/config: envfile
 serval/internal/envfile:
 serval/internal/atomicfile:

@@ -247,6 +247,7 @@ func TestAReleaseThatRunsOutOfTimeLeavesTheRest(t *testing.T) {
 	c, idle := dialListener(t, m.l), dialListener(t, m.l)
 	c.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n")
 	r := <-m.requests
+	eventually(t, "both are connected", func() bool { return m.from.Connections() == 2 })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := m.from.Release(ctx, m.take); err != context.DeadlineExceeded {

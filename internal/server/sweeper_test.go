@@ -101,6 +101,7 @@ func TestATimeoutStrikesOnlyWhatItWasMeantFor(t *testing.T) {
 	if res, body := c.response("GET"); res.StatusCode != 200 || body != "body" {
 		t.Errorf("it got %d %q", res.StatusCode, body)
 	}
+	eventually(t, "it is idle again", func() bool { return conn.phase() == idle })
 	conn.endWait(wait(conn.wait.Load()))
 	c.closed()
 }

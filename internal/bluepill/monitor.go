@@ -223,8 +223,12 @@ func (m *monitor) clear(ctx context.Context, left []process.ID) {
 
 // running finds out whether there is a process, and takes hold of it.
 func (m *monitor) running() bool {
-	if m.handle != nil && !m.ForgetPID && m.handle.Alive() {
-		return true
+	if m.handle != nil && !m.ForgetPID {
+		select {
+		case <-m.handle.Exited():
+		default:
+			return true
+		}
 	}
 	id, err := m.find(m.daemon.journal.get(m.key()))
 	if err != nil && !errors.Is(err, errNone) && m.refused != err.Error() {

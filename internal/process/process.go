@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,8 +38,10 @@ func (id ID) Alive() bool {
 // sequence.Target.
 type Handle struct {
 	ID
-	file   *os.File // a pidfd (pidfd_open(2))
+	file   *os.File // a pidfd (pidfd_open(2)); nil on kernels older than 5.3
 	exited chan struct{}
+	stop   chan struct{} // closed by Close
+	once   sync.Once
 	done   sync.WaitGroup
 }
 
@@ -47,20 +50,22 @@ func (id ID) Open() (*Handle, error) {
 	if id.PID <= 0 {
 		return nil, os.ErrProcessDone
 	}
-	fd, err := unix.PidfdOpen(id.PID, 0)
-	if errors.Is(err, unix.ESRCH) {
+	h := &Handle{ID: id, exited: make(chan struct{}), stop: make(chan struct{})}
+	switch fd, err := pidfdOpen(id.PID, 0); {
+	case errors.Is(err, unix.ESRCH):
 		return nil, os.ErrProcessDone
-	}
-	if err != nil {
+	case errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM): // an old kernel, or an old container
+	case err != nil:
 		return nil, fmt.Errorf("cannot take hold of process %d: %w", id.PID, err)
+	default:
+		if err := unix.SetNonblock(fd, true); err != nil { // or a thread would be spent on each wait
+			unix.Close(fd)
+			return nil, fmt.Errorf("cannot take hold of process %d: %w", id.PID, err)
+		}
+		h.file = os.NewFile(uintptr(fd), "pidfd")
 	}
-	if err := unix.SetNonblock(fd, true); err != nil { // or a thread would be spent on each wait
-		unix.Close(fd)
-		return nil, fmt.Errorf("cannot take hold of process %d: %w", id.PID, err)
-	}
-	h := &Handle{ID: id, file: os.NewFile(uintptr(fd), "pidfd"), exited: make(chan struct{})}
 	if !id.Alive() { // asked after the hold was taken, so that the answer is about what is held
-		h.file.Close()
+		h.file.Close() // nil is all right, too
 		return nil, os.ErrProcessDone
 	}
 	h.done.Add(1)
@@ -68,8 +73,18 @@ func (id ID) Open() (*Handle, error) {
 	return h, nil
 }
 
+// pidfdOpen is what tests take away.
+var pidfdOpen = unix.PidfdOpen
+
+// glance is how often a process is looked at where the kernel does not tell.
+const glance = 50 * time.Millisecond
+
 func (h *Handle) wait() {
 	defer h.done.Done()
+	if h.file == nil {
+		h.poll()
+		return
+	}
 	raw, err := h.file.SyscallConn()
 	if err != nil {
 		return
@@ -87,11 +102,28 @@ func (h *Handle) wait() {
 	}
 }
 
+// poll is wait for kernels without pidfds.
+func (h *Handle) poll() {
+	ticker := time.NewTicker(glance)
+	defer ticker.Stop()
+	for h.Alive() {
+		select {
+		case <-ticker.C:
+		case <-h.stop:
+			return
+		}
+	}
+	close(h.exited)
+}
+
 // Exited is closed when the process has ended; zombies have.
 func (h *Handle) Exited() <-chan struct{} { return h.exited }
 
 // Signal sends a signal to the process; os.ErrProcessDone when it has ended.
 func (h *Handle) Signal(signal syscall.Signal) error {
+	if h.file == nil {
+		return h.kill(signal)
+	}
 	raw, err := h.file.SyscallConn()
 	if err != nil {
 		return err
@@ -107,8 +139,21 @@ func (h *Handle) Signal(signal syscall.Signal) error {
 	return err
 }
 
+// kill is Signal for kernels without pidfds: between the look and the signal is no time for a number to be used again.
+func (h *Handle) kill(signal syscall.Signal) error {
+	if !h.Alive() {
+		return os.ErrProcessDone
+	}
+	err := syscall.Kill(h.PID, signal)
+	if errors.Is(err, unix.ESRCH) {
+		return os.ErrProcessDone
+	}
+	return err
+}
+
 // Close lets the process go. Exited is never closed after that.
 func (h *Handle) Close() {
+	h.once.Do(func() { close(h.stop) })
 	h.file.Close()
 	h.done.Wait()
 }

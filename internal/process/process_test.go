@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"serval/internal/sequence"
 )
 
@@ -37,6 +39,16 @@ func hold(t *testing.T, pid int) *Handle {
 	}
 	t.Cleanup(h.Close)
 	return h
+}
+
+func TestOldKernelsDo(t *testing.T) {
+	real := pidfdOpen
+	pidfdOpen = func(int, int) (int, error) { return -1, unix.ENOSYS }
+	t.Cleanup(func() { pidfdOpen = real })
+	t.Run("TestTheEndOfAProcessIsNoticed", TestTheEndOfAProcessIsNoticed)
+	t.Run("TestAnotherProcessWithTheNumberIsNotTakenForIt", TestAnotherProcessWithTheNumberIsNotTakenForIt)
+	t.Run("TestAStopSequenceCanBeRunOnAHandle", TestAStopSequenceCanBeRunOnAHandle)
+	t.Run("TestAClosedHandleReportsNothing", TestAClosedHandleReportsNothing)
 }
 
 func TestTheEndOfAProcessIsNoticed(t *testing.T) {
@@ -95,7 +107,14 @@ func TestAStopSequenceCanBeRunOnAHandle(t *testing.T) {
 }
 
 func TestAClosedHandleReportsNothing(t *testing.T) {
-	h := hold(t, start(t, "sleep", "60").Process.Pid)
+	id, err := Find(start(t, "sleep", "60").Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := id.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
 	h.Close()
 	select {
 	case <-h.Exited():

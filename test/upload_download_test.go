@@ -57,7 +57,7 @@ func upload(t *testing.T, s *testkit.Server, size int, chunked bool) {
 	if !chunked {
 		req.ContentLength = int64(size)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := testkit.HTTPClient.Do(req)
 	if err != nil {
 		t.Fatalf("uploading %d MB: %v", size>>20, err)
 	}
@@ -72,7 +72,7 @@ func upload(t *testing.T, s *testkit.Server, size int, chunked bool) {
 // download gets a body and returns how long it was, with its digest.
 func download(t *testing.T, s *testkit.Server, path string) (size int, digest string) {
 	t.Helper()
-	res, err := http.Get(s.URLs[0] + path)
+	res, err := testkit.HTTPClient.Get(s.URLs[0] + path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,9 +101,19 @@ func constantMemory(t *testing.T, s *testkit.Server, what string, do func()) {
 	}
 }
 
+// eachWay runs a test without TLS, and with it.
+func eachWay(t *testing.T, test func(t *testing.T, bind string)) {
+	t.Run("tcp", func(t *testing.T) { test(t, "tcp://127.0.0.1:0") })
+	t.Run("ssl", func(t *testing.T) { test(t, testkit.SSLBind(t, "")) })
+}
+
 func TestALargeUploadCostsNoMemory(t *testing.T) {
 	t.Parallel()
-	s := testkit.Start(t, "echo", "--spool-dir", t.TempDir())
+	eachWay(t, largeUpload)
+}
+
+func largeUpload(t *testing.T, bind string) {
+	s := testkit.Start(t, "echo", "--spool-dir", t.TempDir(), "-b", bind)
 	for _, chunked := range []bool{false, true} {
 		upload(t, s, warmUp, chunked)
 		constantMemory(t, s, fmt.Sprintf("an upload, chunked: %v,", chunked), func() { upload(t, s, large, chunked) })
@@ -112,7 +122,11 @@ func TestALargeUploadCostsNoMemory(t *testing.T) {
 
 func TestALargeDownloadCostsNoMemory(t *testing.T) {
 	t.Parallel()
-	s := testkit.Start(t, "bodies", "--spool-dir", t.TempDir())
+	eachWay(t, largeDownload)
+}
+
+func largeDownload(t *testing.T, bind string) {
+	s := testkit.Start(t, "bodies", "--spool-dir", t.TempDir(), "-b", bind)
 	file := filepath.Join(t.TempDir(), "file")
 	f, err := os.Create(file)
 	if err != nil {
@@ -145,7 +159,11 @@ func TestALargeDownloadCostsNoMemory(t *testing.T) {
 
 func TestAReaderThatStopsInTheMiddleCostsNoMemory(t *testing.T) {
 	t.Parallel()
-	s := testkit.Start(t, "bodies", "--spool-dir", t.TempDir())
+	eachWay(t, stoppedReader)
+}
+
+func stoppedReader(t *testing.T, bind string) {
+	s := testkit.Start(t, "bodies", "--spool-dir", t.TempDir(), "-b", bind)
 	download(t, s, "/generate?mb=2")
 	constantMemory(t, s, "a reader that stopped", func() {
 		c := s.Dial()

@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -78,7 +79,11 @@ func (c Command) Launch(t testing.TB) *Server {
 func (c Command) arguments(t testing.TB) []string {
 	args := []string{"-e", "production"}
 	if !c.OwnBinds && !slices.ContainsFunc(c.Flags, func(f string) bool { return f == "-b" || f == "-p" }) {
-		args = append(args, "-b", "tcp://127.0.0.1:0")
+		bind := "tcp://127.0.0.1:0"
+		if os.Getenv("SERVAL_TEST_TLS") != "" { // all tests hold with TLS as well, save those whose clients do not speak it
+			bind = SSLBind(t, "")
+		}
+		args = append(args, "-b", bind)
 	}
 	args = append(args, c.Flags...)
 	switch {
@@ -178,8 +183,10 @@ func (s *Server) story() string {
 func (s *Server) Addr() string {
 	s.t.Helper()
 	for _, url := range s.URLs {
-		if addr, ok := strings.CutPrefix(url, "http://"); ok {
-			return addr
+		for _, scheme := range []string{"http://", "https://"} {
+			if addr, ok := strings.CutPrefix(url, scheme); ok {
+				return addr
+			}
 		}
 	}
 	s.t.Fatalf("it listens on no port, only on %v", s.URLs)
@@ -299,6 +306,9 @@ func (s *Server) Dial() *Client {
 // DialURL connects to an address as Serval logs it.
 func DialURL(t testing.TB, url string) *Client {
 	t.Helper()
+	if strings.HasPrefix(url, "https://") {
+		return DialTLS(t, url, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // it is known who that is
+	}
 	network, addr := "tcp", strings.TrimPrefix(url, "http://")
 	if path, ok := strings.CutPrefix(url, "unix://"); ok {
 		network, addr = "unix", path

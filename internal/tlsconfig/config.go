@@ -132,14 +132,14 @@ func (c *Config) make() (*tls.Config, error) {
 		Certificates: []tls.Certificate{pair},
 		NextProtos:   []string{"http/1.1"},
 		MinVersion:   o.minVersion(),
-		ClientAuth:   map[string]tls.ClientAuthType{"none": tls.NoClientCert, "peer": tls.VerifyClientCertIfGiven, "force_peer": tls.RequireAndVerifyClientCert}[o.VerifyMode],
+		ClientAuth:   map[string]tls.ClientAuthType{"peer": tls.VerifyClientCertIfGiven, "force_peer": tls.RequireAndVerifyClientCert}[o.VerifyMode],
 	}
 	if o.CipherFilter != "" {
 		if t.CipherSuites, err = Ciphers(o.CipherFilter); err != nil {
 			return nil, err
 		}
 	}
-	if o.VerifyMode != "none" {
+	if t.ClientAuth != tls.NoClientCert {
 		if t.ClientCAs, err = roots(o.CA); err != nil {
 			return nil, err
 		}

@@ -21,7 +21,7 @@ type Options struct {
 
 	KeyPasswordCommand string // prints the password of the key; run by a shell (Puma 6.3)
 
-	VerifyMode   string   // "none", "peer" or "force_peer"
+	VerifyMode   string   // "none", "peer" or "force_peer"; empty: none
 	VerifyFlags  []string // OpenSSL's names, without X509_V_FLAG_
 	CipherFilter string   // OpenSSL's cipher list, for TLS 1.2 and below; empty: crypto/tls' choice
 	NoTLSv1      string   // "true", "false", or empty

@@ -60,7 +60,7 @@ var (
 )
 
 // maxIterations bounds what a file can make this process compute; OpenSSL's default is 2048.
-const maxIterations = 100_000_000
+const maxIterations = 10_000_000
 
 // decryptPKCS8 returns the key as PKCS #8 without encryption.
 func decryptPKCS8(der, password []byte) ([]byte, error) {

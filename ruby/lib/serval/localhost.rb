@@ -2,6 +2,8 @@
 
 # Prints the paths of the certificate and the key that the gem localhost makes for this user, as two lines; nothing when the
 # app does not have the gem. ARGV: the Gemfile, or an empty string.
+answer = $stdout.dup
+$stdout.reopen($stderr) # Bundler talks
 gemfile = ARGV.first.to_s
 unless gemfile.empty?
   ENV["BUNDLE_GEMFILE"] = gemfile
@@ -22,4 +24,4 @@ paths =
   else # before its version 1.1.10
     %w[crt key].map { |ending| File.expand_path("~/.localhost/localhost.#{ending}") }
   end
-puts paths
+answer.puts paths

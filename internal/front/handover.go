@@ -108,11 +108,12 @@ func (o *operator) handOver() error {
 			logs.Named("deputy_ready", "deputy_pid", deputy.PID(), "version", version, "duration_ms", time.Since(deputy.Began)))
 		o.hook(o.current.Load(), "before_restart")
 		if err = o.release(deputy.Channel); err != nil {
+			err = deputy.Lost(err)
 			deputy.Leave(o.config().ShutdownTimeout + lastSteps)
 		}
 	}
-	o.deputy.Store(nil)
 	if err != nil {
+		o.deputy.Store(nil)
 		over()
 		o.failed("hot restart", err)
 		return err
@@ -168,6 +169,7 @@ func (o *operator) isReplaced() bool {
 func (o *operator) retire(patience time.Duration, served func()) error {
 	ctx, cancel := o.patience(patience)
 	defer cancel()
+	defer o.keepReopening()()
 	o.pool.Settle()
 	o.server.Shutdown(ctx)
 	served()
@@ -184,4 +186,25 @@ func (o *operator) retire(patience time.Duration, served func()) error {
 	}
 	o.next.becomeDeaf()
 	return o.next
+}
+
+// keepReopening has the logs opened again when that is asked for, those of a deputy that serves above all, until the function
+// returned is called.
+func (o *operator) keepReopening() (stop func()) {
+	over, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-o.asked.reopen:
+				o.Reopen()
+			case <-over:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(over)
+		<-done
+	}
 }

@@ -33,7 +33,16 @@ func (l *launcher) Command(name string) {
 
 // MoldDied says in the log that a mold is gone before its time.
 func (l *launcher) MoldDied(mold *worker.Mold) {
-	l.asked.log.Error("the mold (PID %d) %s; its workers go on, and the next one gets a new mold", mold.PID(), mold.Exit(), logs.Named("mold_died", "mold_pid", mold.PID()))
+	l.asked.log.Error("the mold (PID %d) %s; its workers go on, and a new mold boots", mold.PID(), mold.Exit(), logs.Named("mold_died", "mold_pid", mold.PID()))
+}
+
+// MoldReplaced says there, too, what came of its replacement.
+func (l *launcher) MoldReplaced(mold *worker.Mold, err error) {
+	if err != nil {
+		l.asked.log.Error("a new mold did not boot, and is tried again when a worker is needed: %v", bootError(err), logs.Named("mold_failed"))
+		return
+	}
+	l.asked.log.Line("- Mold (PID: %d) booted in place of the one that died", mold.PID(), logs.Named("mold_replaced", "mold_pid", mold.PID()))
 }
 
 // Stats are Puma's statistics as JSON; an empty object until the server is up.

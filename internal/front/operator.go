@@ -37,7 +37,7 @@ type operator struct {
 	running   sync.WaitGroup
 
 	succession *Succession
-	deputy     atomic.Pointer[handover.Successor] // while a new program takes over; nil else
+	deputy     atomic.Pointer[handover.Successor] // from its start until the restart fails; nil else
 	replaced   chan struct{}                      // closed when another front serves in place of this one
 	next       *replacement                       // then: what becomes of this process; nil: it ends
 }
@@ -110,17 +110,39 @@ func (o *operator) stop(patience time.Duration, served func()) {
 	served()
 	last := o.current.Load()
 	if !last.Config.Cluster() {
-		o.hook(last, "after_stopped") // while there is a process for it
+		defer o.within(hookLimit, "after_stopped", func() { o.hook(last, "after_stopped") })() // while there is a process for it
 	}
 	o.pool.Shutdown(ctx)
 	o.part(ctx)
 	o.running.Wait()
 	last = o.current.Load()
 	if last.Config.Cluster() {
-		last.AwaitHooks()
-		o.hook(last, "after_stopped")
+		defer o.within(hookLimit, "after_stopped", func() {
+			last.AwaitHooks()
+			o.hook(last, "after_stopped")
+		})()
 	}
 	last.Retire()
+}
+
+// hookLimit is how long hooks may hold up the end of the server, when all else is done.
+const hookLimit = 10 * time.Second
+
+// within runs hooks, and returns when they are done, or have taken too long, or the server is asked to stop a second time. The
+// function that it returns waits for them, which end with their process.
+func (o *operator) within(limit time.Duration, name string, hooks func()) (wait func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		hooks()
+	}()
+	select {
+	case <-done:
+	case <-time.After(limit):
+		o.log.Warn("the %s hooks are given up: they have run for %s", name, limit, logs.Named("hooks_given_up"))
+	case <-o.asked.again:
+	}
+	return func() { <-done }
 }
 
 // patience is a context that ends after that time, or when the server is asked to stop a second time.

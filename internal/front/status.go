@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"serval/internal/dispatch"
 )
 
-// lastSteps is how long it may take to end when all requests and workers are gone, or given up.
-const lastSteps = 10 * time.Second
+// lastSteps is how long it may take to end when all requests and workers are gone, or given up: hooks run, and a mold ends.
+const lastSteps = 2 * hookLimit
 
 // pulse returns when the loops that all requests go through have answered.
 func (o *operator) pulse() {

@@ -33,14 +33,36 @@ func Inherit(version string) (*Succession, error) {
 	if err != nil {
 		return nil, err
 	}
-	if inherited.Is(handover.Deputy) {
+	s := &Succession{program: handover.CalledAs(os.Args), inherited: inherited}
+	switch {
+	case inherited.Is(handover.Deputy):
+		signal.Ignore(deaf...) // they are for whoever serves, and this one opens its logs later
 		if err := inherited.Send(handover.Hello, []byte(version)); err != nil {
 			return nil, err
 		}
+	case inherited.Is(handover.Main):
+		s.forwardReopening()
 	}
 	// What systemd has passed was taken once, and the process id is the same.
-	environ := slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "LISTEN_") })
-	return &Succession{program: handover.CalledAs(os.Args), environ: environ, inherited: inherited}, nil
+	s.environ = slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "LISTEN_") })
+	return s, nil
+}
+
+// forwardReopening passes HUP on to the deputy as long as there is one: it serves.
+func (s *Succession) forwardReopening() {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGHUP)
+	s.watching.Go(func() {
+		defer signal.Stop(asked)
+		for {
+			select {
+			case <-asked:
+				s.inherited.Signal(syscall.SIGHUP)
+			case <-s.inherited.Over():
+				return
+			}
+		}
+	})
 }
 
 // Run calls attempt, which loads the configuration and Serves, and says how it ended: what attempt said, unless this process

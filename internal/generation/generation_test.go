@@ -132,6 +132,28 @@ func TestAMoldThatDiedIsReplacedWhenAWorkerIsWanted(t *testing.T) {
 	}
 }
 
+func TestAMoldThatDiedIsReplacedThoughNoWorkerIsWanted(t *testing.T) {
+	dir := t.TempDir()
+	app(t, dir)
+	g := newGeneration(t, load(t, dir, func(c *config.Config) { c.Preload = true }))
+	if err := g.Boot(nil); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		mold := g.Mold()
+		mold.Kill()
+		<-mold.Exited()
+		for deadline := time.Now().Add(time.Minute); g.Mold() == nil; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("there is no new mold")
+			}
+		}
+		if g.Mold() == mold {
+			t.Error("it is the old one")
+		}
+	}
+}
+
 func TestAnAppThatDoesNotLoadFailsTheGenerationNotTheWorkers(t *testing.T) {
 	dir := t.TempDir()
 	app(t, dir)

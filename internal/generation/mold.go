@@ -66,28 +66,54 @@ func (g *Generation) readyMold() (*worker.Mold, error) {
 	return mold, nil
 }
 
-// keep makes mold the generation's, and has its death told unless it was wanted.
+// keep makes mold the generation's, and has another one take its place should it die before its time.
 func (g *Generation) keep(mold *worker.Mold) {
 	g.mold.Store(mold)
+	since := time.Now()
 	g.watching.Go(func() {
 		<-mold.Exited()
 		select {
 		case <-g.stop:
 		default:
-			if witness, ok := g.handler.(Witness); ok {
-				witness.MoldDied(mold)
-			}
+			g.replace(mold, time.Since(since))
 		}
 	})
+}
+
+// One that dies again and again is replaced more slowly.
+const (
+	shortLife    = 10 * time.Second
+	replacePause = time.Second
+)
+
+// replace boots another mold at once, so that the next worker need not wait for it, and plugins go on.
+func (g *Generation) replace(mold *worker.Mold, lived time.Duration) {
+	witness, told := g.handler.(Witness)
+	if told {
+		witness.MoldDied(mold)
+	}
+	if lived < shortLife {
+		select {
+		case <-time.After(replacePause):
+		case <-g.stop:
+			return
+		}
+	}
+	next, err := g.readyMold()
+	if told && !errors.Is(err, errOver) {
+		witness.MoldReplaced(next, err)
+	}
 }
 
 // Plugins is who hears what plugins ask for.
 func (g *Generation) Plugins() worker.MoldHandler { return g.handler }
 
-// Witness is a MoldHandler that wants to know of molds that die before their time. Their workers go on; the next worker is
-// forked from a new mold.
+// Witness is a MoldHandler that wants to know of molds that die before their time. Their workers go on.
 type Witness interface {
 	MoldDied(mold *worker.Mold)
+
+	// MoldReplaced names the one in its place. With an error there is none: the next worker tries again.
+	MoldReplaced(mold *worker.Mold, err error)
 }
 
 var errOver = errors.New("the release is not wanted any more")

@@ -143,6 +143,9 @@ func (in *Inheritance) Leave(patience time.Duration) {
 // Peer is the process id of the other front.
 func (in *Inheritance) Peer() int { return in.peer }
 
+// Over is closed when the deputy is gone.
+func (in *Inheritance) Over() <-chan struct{} { return in.ended }
+
 // Ended says whether the deputy is gone.
 func (in *Inheritance) Ended() bool {
 	select {
@@ -150,6 +153,13 @@ func (in *Inheritance) Ended() bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// Signal sends the deputy a signal, unless it is gone.
+func (in *Inheritance) Signal(sig unix.Signal) {
+	if !in.Ended() {
+		unix.Kill(in.peer, sig) //nolint:errcheck // gone is as good
 	}
 }
 

@@ -30,6 +30,7 @@ type Successor struct {
 
 	Began   time.Time
 	program Program
+	proven  *os.File // what it runs, whatever becomes of it and of the file on disk; nil if that is not known
 	process *os.Process
 	pid     int
 	ended   chan struct{} // closed when it is gone
@@ -72,7 +73,8 @@ func (p Program) Start(environ []string, listeners []*listener.Listener) (*Succe
 		return nil, fmt.Errorf("%s cannot be run: %w; install a program that works, then restart again", p.Path, err)
 	}
 	s := &Successor{Channel: channel, Began: began, program: p, pid: pid, ended: make(chan struct{})}
-	s.process, _ = os.FindProcess(pid) // on Unix there is no error
+	s.process, _ = os.FindProcess(pid)                      // on Unix there is no error
+	s.proven, _ = os.Open(fmt.Sprintf("/proc/%d/exe", pid)) //nolint:errcheck // it has ended already
 	go func() {
 		defer close(s.ended)
 		if state, err := s.process.Wait(); err == nil {
@@ -177,6 +179,19 @@ func (s *Successor) gone(err error) error {
 	}
 }
 
+// Lost is the error of a deputy that does not take any more: that it has ended, if so.
+func (s *Successor) Lost(err error) error {
+	if !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
+		return err
+	}
+	select {
+	case <-s.ended:
+		return fmt.Errorf("the new program ended while it took over (%s): its last lines in the log say why", s.status)
+	case <-time.After(time.Second):
+		return fmt.Errorf("the new program does not take over any more: %w", err)
+	}
+}
+
 // Signal sends the deputy a signal.
 func (s *Successor) Signal(sig syscall.Signal) { s.process.Signal(sig) } //nolint:errcheck // gone is as good
 
@@ -200,6 +215,7 @@ func (s *Successor) Leave(patience time.Duration) {
 
 // abandon closes what the deputy opened.
 func (s *Successor) abandon() {
+	s.proven.Close() //nolint:errcheck // there may be none
 	listener.CloseAll(s.Opened)
 	s.Opened = nil
 }
@@ -224,8 +240,10 @@ func (s *Successor) Succeed(environ []string, listeners []*listener.Listener) er
 		return err
 	}
 	path := s.program.Path
-	if proven := fmt.Sprintf("/proc/%d/exe", s.pid); !sameFile(path, proven) {
-		path = proven // it was replaced again meanwhile, by what nobody has tried yet
+	if s.proven != nil {
+		if proven := fmt.Sprintf("/proc/self/fd/%d", s.proven.Fd()); !sameFile(path, proven) {
+			path = proven // it was replaced again meanwhile, by what nobody has tried yet
+		}
 	}
 	return syscall.Exec(path, s.program.Args, append(environ, inheritance))
 }

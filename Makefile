@@ -31,6 +31,10 @@ bench-restarts:
 bench-page:
 	@script/bench $(BENCHFLAGS) page
 
+# The commands of the page with what they print, from end to end, as bench/results/DATE-the-page.log; as root.
+page-log:
+	@script/page-log
+
 lint:
 	@script/lint
 
@@ -39,4 +43,4 @@ clean:
 
 FORCE:
 
-.PHONY: build run test bench bench-restarts bench-page lint clean FORCE
+.PHONY: build run test bench bench-restarts bench-page page-log lint clean FORCE

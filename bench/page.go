@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -80,6 +81,9 @@ func (b *bench) page(ctx context.Context) (finding, error) {
 	for _, boot := range []int{0, slowBoot} {
 		for _, preload := range []bool{false, true} {
 			for _, s := range pageServers {
+				if !slices.Contains(b.Servers, s.name) {
+					continue
+				}
 				found, err := b.pageSeries(ctx, m, s, preload, boot)
 				runs = append(runs, found...)
 				if err != nil {

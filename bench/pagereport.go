@@ -52,21 +52,24 @@ func pageWords(runs []pageRun) []string {
 	}
 	var words []string
 	for _, s := range pageServers {
-		var sent, failed, problems int
+		var sent, failed, problems, times int
 		var silence, stopped float64
 		for _, r := range runs {
 			if r.Server != s.name {
 				continue
 			}
-			sent, failed, problems = sent+r.Sent, failed+r.Failed, problems+len(r.Problems)
+			sent, failed, problems, times = sent+r.Sent, failed+r.Failed, problems+len(r.Problems), times+r.Times
 			if gentle[r.Action] {
 				silence = max(silence, spreadOf(r.Silences).Most)
 			} else {
 				stopped = max(stopped, spreadOf(r.Silences).Most)
 			}
 		}
-		words = append(words, fmt.Sprintf("%s: %s of %s requests failed; the longest silence was %s, and %s for systemctl restart and stop + start; %d actions did not work.",
-			s.name, whole(float64(failed)), whole(float64(sent)), shortTime(silence), shortTime(stopped), problems))
+		if times == 0 {
+			continue
+		}
+		words = append(words, fmt.Sprintf("%s: %s of %s requests failed; the longest silence was %s, and %s for systemctl restart and stop + start; %d of %d actions did not work.",
+			s.name, whole(float64(failed)), whole(float64(sent)), shortTime(silence), shortTime(stopped), problems, times))
 	}
 	return words
 }

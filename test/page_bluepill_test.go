@@ -31,6 +31,7 @@ func TestThePagesCommandsOfBluepill(t *testing.T) {
 		h.deploy()
 		pid := h.types("cat /tmp/web_server.pid")
 		failed, report := h.under(func() { h.types(command); h.answers() })
+		h.tells(failed)
 		if failed > 0 {
 			t.Errorf("%s: %s", command, report)
 		}

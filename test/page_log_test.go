@@ -10,9 +10,8 @@ import (
 	"testing"
 )
 
-// pageLog is the file that what was typed on the hosts of the page, and what that printed, is written to:
-//
-//	SERVAL_PAGE_LOG=bench/results/DATE-the-page.log go test ./test -run 'Page'
+// pageLog is the file that what was typed on the hosts of the page, and what that printed, is written to; script/page-log
+// names one.
 var pageLog = os.Getenv("SERVAL_PAGE_LOG")
 
 var pageLogs = struct {

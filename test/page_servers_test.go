@@ -1,7 +1,6 @@
 package test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -101,7 +100,7 @@ func (h *pageHost) isStoppedAndStarted(s pageServer) {
 	if s.lossless && failed > 0 {
 		h.t.Errorf("stop and start: %s", report)
 	}
-	fmt.Fprintf(&h.said, "# meanwhile, %d requests failed\n", failed)
+	h.tells(failed)
 }
 
 func TestEveryWebServerOfThePageIsRestartedByItsSignals(t *testing.T) {

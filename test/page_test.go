@@ -175,8 +175,15 @@ func (h *pageHost) restarts(command string, lossless bool) {
 	if lossless && failed > 0 {
 		h.t.Errorf("%s: %s", command, report)
 	}
-	fmt.Fprintf(&h.said, "# meanwhile, %d requests failed\n", failed)
+	h.tells(failed)
 	if state := h.Show(webUnit, "ActiveState"); state != "active" {
 		h.t.Errorf("after %s the unit is %s", command, state)
 	}
+}
+
+// tells writes down how clients have fared, and what is served now.
+func (h *pageHost) tells(failed int) {
+	h.t.Helper()
+	fmt.Fprintf(&h.said, "# meanwhile, %d requests failed\n", failed)
+	h.types("curl http://localhost/ && echo")
 }

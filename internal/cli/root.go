@@ -159,7 +159,7 @@ func newRoot(streams Streams, args []string, run func(context.Context, config.Co
 	root.AddCommand(newNginx(streams))
 	root.AddCommand(newInstall(streams), newDiff(streams), newUninstall(streams))
 	root.AddCommand(newServiceCommands(streams)...)
-	root.AddCommand(newSupervise(streams))
+	root.AddCommand(newSupervise(streams), newUp(streams))
 	return root
 }
 

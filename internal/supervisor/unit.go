@@ -142,10 +142,16 @@ func (u *unit) ask(ctx context.Context, do verb, spec *Spec) error {
 // obey carries an order out. Who asks for a start is answered when the process is ready.
 func (u *unit) obey(o order) {
 	if o.do != start {
-		u.timer.Stop()
+		text := ""
+		switch {
+		case u.now != nil:
+			text = "has stopped"
+		case u.timer.Stop():
+			text = "is not started again"
+		}
 		u.stop()
 		if o.do == stop {
-			u.become(Stopped, "has stopped", "")
+			u.become(Stopped, text, "")
 			o.done <- nil
 			return
 		}
@@ -380,7 +386,7 @@ func (u *unit) become(state State, text, why string) {
 }
 
 func (u *unit) say(text string) {
-	if u.s.Watch != nil {
+	if u.s.Watch != nil && text != "" {
 		u.s.Watch(Event{u.Status(), text})
 	}
 }

@@ -134,8 +134,8 @@ func (a *supervised) get() string {
 	return string(out)
 }
 
-// runs reports whether a process is there; one that nobody has waited for is not.
-func runs(pid int) bool {
+// stillThere reports whether a process is there; one that nobody has waited for is not.
+func stillThere(pid int) bool {
 	_, err := process.Find(pid)
 	return err == nil
 }
@@ -220,7 +220,7 @@ func TestTheWalkWithTheSupervisor(t *testing.T) {
 	if err := next.Wait(); err != nil {
 		t.Error(err)
 	}
-	if runs(after["web"].PID) || runs(after["worker.1"].PID) {
+	if stillThere(after["web"].PID) || stillThere(after["worker.1"].PID) {
 		t.Error("something is left")
 	}
 }
@@ -242,7 +242,7 @@ func TestTheSupervisorHeedsItsSignals(t *testing.T) {
 		text, _ := os.ReadFile(events)
 		return a.states()["fresh.1"].State == "running" && strings.Contains(string(text), "fresh.1 is ready")
 	})
-	testkit.WaitFor(t, "what is gone has ended", func() bool { return !runs(before["other.1"].PID) })
+	testkit.WaitFor(t, "what is gone has ended", func() bool { return !stillThere(before["other.1"].PID) })
 	if now := a.states(); now["web"].PID != before["web"].PID {
 		t.Errorf("%+v", now)
 	}
@@ -251,7 +251,7 @@ func TestTheSupervisorHeedsItsSignals(t *testing.T) {
 	if err := supervisor.Wait(); err != nil {
 		t.Error(err)
 	}
-	if !runs(before["web"].PID) {
+	if !stillThere(before["web"].PID) {
 		t.Error("QUIT has ended the processes")
 	}
 	supervisor = a.supervise()
@@ -263,7 +263,7 @@ func TestTheSupervisorHeedsItsSignals(t *testing.T) {
 	if err := supervisor.Wait(); err != nil {
 		t.Error(err)
 	}
-	if runs(before["web"].PID) {
+	if stillThere(before["web"].PID) {
 		t.Errorf("TERM leaves the web server, after %s", time.Since(began))
 	}
 }

@@ -289,4 +289,18 @@ func TestAnInstallRefusesWhatCannotWork(t *testing.T) {
 		t.Errorf("status %d: %s", status, said)
 	}
 	h.expect(said, "warning: /srv/other can be written by every user, who could have root run anything: chmod o-w /srv/other", "warning: the app runs as root")
+	h.Do("chmod", "700", "/srv/other")
+	if said, _ := other("--prefix", "other", "--user", "deploy"); !strings.Contains(said, "warning: deploy cannot enter /srv/other, and runs nothing there") {
+		t.Errorf("of a directory that the user cannot enter: %s", said)
+	}
+	h.Do("chmod", "755", "/srv/other")
+	if said, _ := other("--prefix", "other", "--user", "deploy"); !strings.Contains(said, "warning: deploy cannot write to /srv/other/log, so what processes say goes to the journal") {
+		t.Errorf("of a directory that the user cannot write to: %s", said)
+	}
+	if said, status := h.Run("su", "deploy", "-c", "cd /srv/blog/current && serval uninstall"); status != 1 || !strings.Contains(said, "blog was installed by root: run this by sudo") {
+		t.Errorf("status %d: %s", status, said)
+	}
+	if said, status := h.Run("flock", "/var/lib/serval", "env", "-C", "/srv/blog/current", h.Serval, "uninstall"); status != 1 || !strings.Contains(said, "another serval install or uninstall is at work") {
+		t.Errorf("status %d: %s", status, said)
+	}
 }

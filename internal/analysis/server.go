@@ -165,7 +165,8 @@ func (a *analyst) process(e procfile.Entry) (plan.Process, Process) {
 	if web {
 		p.Name, p.Server = "web", a.server.name
 		a.config = a.webConfig(e)
-		p.Socket, p.PIDFile = a.webSocket(e), a.webPid(e)
+		p.Socket, p.SocketGuessed = a.webSocket(e)
+		p.PIDFile = a.webPid(e)
 		if p.Socket == "" {
 			p.Address = a.webAddress()
 		}

@@ -130,24 +130,25 @@ func (w webCheck) checkSocket() {
 
 // webSocket is the unix socket that the web server's command names. Where the command leaves it to a file or to a variable,
 // it is the one that all of them are told.
-func (a *analyst) webSocket(e procfile.Entry) string {
+func (a *analyst) webSocket(e procfile.Entry) (socket string, guessed bool) {
 	for _, value := range a.program.flags(a.server.sockets...) {
 		if socketOfAnApp.MatchString(value.Text) {
-			return value.Text
+			return value.Text, false
 		}
 	}
 	for _, pattern := range []*regexp.Regexp{socketLine, thinSocket} {
 		if _, line := a.config.find(pattern); line != nil {
 			if path := literalPath.FindStringSubmatch(line[0]); path != nil {
-				return path[1]
+				return path[1], false
 			}
-			return "$CUSTOM_WEB_SOCKET_FILE"
+			return "$CUSTOM_WEB_SOCKET_FILE", !strings.Contains(line[0], "CUSTOM_WEB_SOCKET_FILE")
 		}
 	}
-	if strings.Contains(e.Command, "CUSTOM_WEB_SOCKET_FILE") || a.server.sockets == nil && strings.Contains(e.Command, ".sock") {
-		return "$CUSTOM_WEB_SOCKET_FILE"
+	told := strings.Contains(e.Command, "CUSTOM_WEB_SOCKET_FILE")
+	if told || a.server.sockets == nil && strings.Contains(e.Command, ".sock") {
+		return "$CUSTOM_WEB_SOCKET_FILE", !told
 	}
-	return ""
+	return "", false
 }
 
 // webAddress is the address or the port that the web server's command or its configuration names.

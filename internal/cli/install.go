@@ -8,12 +8,16 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"serval/internal/analysis"
 	"serval/internal/backend"
@@ -129,6 +133,13 @@ type project struct {
 
 // install installs an app.
 func (w *wanted) install(ctx context.Context, streams Streams) error {
+	ctx, stop := untilInterrupted(ctx)
+	defer stop()
+	unlock, err := w.survey.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	p, err := w.project(true)
 	if err != nil {
 		return err
@@ -245,6 +256,19 @@ func changeTo(target installation.Target, state string, before *installation.Ins
 	return install.Compare(before, owned, files)
 }
 
+// giveToUser has directories of the app belong to whom the app runs as.
+func giveToUser(files []installation.File, i installation.Installation) {
+	u, err := user.Lookup(i.User)
+	if err != nil || os.Geteuid() != 0 {
+		return
+	}
+	for n, f := range files {
+		if f.Kind == installation.Directory && strings.HasPrefix(f.Path, i.Directory+"/") && f.UID <= 0 && f.GID <= 0 {
+			fmt.Sscan(u.Uid+" "+u.Gid, &files[n].UID, &files[n].GID) //nolint:errcheck // the library has read them as numbers
+		}
+	}
+}
+
 func valueOf(env []string, name string) (value string) {
 	for _, entry := range env {
 		if v, found := strings.CutPrefix(entry, name+"="); found {
@@ -331,6 +355,28 @@ func ownPath() (string, error) {
 		return there, nil
 	}
 	return self, nil
+}
+
+// untilInterrupted is a context that ends with a Ctrl-C, so that what is half done is taken back.
+func untilInterrupted(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+}
+
+// lock has this be the only install or uninstall on the host. The very first one finds nothing that it could lock.
+func (s survey) lock() (unlock func(), err error) {
+	_, _, state, err := s.place(os.Geteuid() == 0, os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.Open(filepath.Dir(state))
+	if err != nil {
+		return func() {}, nil
+	}
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		dir.Close()
+		return nil, errors.New("another serval install or uninstall is at work: wait for its end")
+	}
+	return func() { dir.Close() }, nil
 }
 
 // refuseEdited protects what somebody has written.

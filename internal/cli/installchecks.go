@@ -77,6 +77,11 @@ func (p *project) warnOfDirectory(warn func(string, ...any)) {
 	if info, err := os.Stat(directory); err == nil && info.Mode()&0o002 != 0 {
 		warn("%s can be written by every user, who could have %s run anything: chmod o-w %[1]s", directory, p.next.User)
 	}
+	if log := filepath.Join(directory, "log"); !unit.Readable(directory, p.next.User, p.next.Group) {
+		warn("%s cannot enter %s, and runs nothing there: chown it, or chmod the directories that it is in", p.next.User, directory)
+	} else if !unit.Writable(log, p.next.User, p.next.Group) && (there(log) || !unit.Writable(directory, p.next.User, p.next.Group)) {
+		warn("%s cannot write to %s, so what processes say goes to the journal: make it, and chown it to that user", p.next.User, log)
+	}
 	if u, err := user.Lookup(p.next.User); err == nil && u.Uid == "0" {
 		warn("the app runs as root, which no web app needs: give its directory to a user of its own (chown), or name one by --user")
 	}
@@ -99,4 +104,9 @@ func (p *project) warnOfVariables(warn func(string, ...any)) {
 			warn("%s cannot read %s, so its changes take serval restart web --hard: chgrp it to a group of that user and chmod g+r it to have every restart take them", s.User, path)
 		}
 	}
+}
+
+func there(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }

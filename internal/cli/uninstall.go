@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"serval/internal/analysis"
 	"serval/internal/install"
 	"serval/internal/installation"
 )
@@ -50,6 +51,13 @@ func newUninstall(streams Streams) *cobra.Command {
 
 // uninstall takes away what is installed.
 func (s survey) uninstall(ctx context.Context, force bool, out io.Writer) error {
+	ctx, stop := untilInterrupted(ctx)
+	defer stop()
+	unlock, err := s.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	root := os.Geteuid() == 0
 	_, app, state, err := s.place(root, os.Getenv)
 	if err != nil {
@@ -58,6 +66,9 @@ func (s survey) uninstall(ctx context.Context, force bool, out io.Writer) error 
 	before, err := installation.Load(state)
 	if err != nil {
 		return err
+	}
+	if before == nil && !root && installedByRoot(app) {
+		return fmt.Errorf("%s was installed by root: run this by sudo", app)
 	}
 	if before == nil {
 		return fmt.Errorf("nothing is installed of %s: give its directory, or its name by --app", app)
@@ -92,4 +103,14 @@ func (s survey) uninstall(ctx context.Context, force bool, out io.Writer) error 
 	}
 	fmt.Fprintf(out, "%s is not installed any more.\n", app)
 	return nil
+}
+
+// installedByRoot reports whether root has installed an app.
+func installedByRoot(app string) bool {
+	state, err := analysis.StateDir(app, true, os.Getenv)
+	if err != nil {
+		return false
+	}
+	there, err := installation.Load(state)
+	return err == nil && there != nil
 }

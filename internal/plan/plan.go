@@ -34,10 +34,11 @@ type Process struct {
 	DependsOn       []string          `json:"depends_on,omitempty"`   // names of processes that are started before
 	Health          *Health           `json:"health_check,omitempty"`
 
-	Server  string `json:"-"` // of the web server: Puma, Serval, …
-	Socket  string `json:"-"` // of the web server: its unix socket as the command has it, unix:// and $VAR included; empty: none
-	PIDFile string `json:"-"` // of the web server: the same
-	Address string `json:"-"` // of the web server without a socket: the port or address of its command, as it is there; empty: none
+	Server        string `json:"-"` // of the web server: Puma, Serval, …
+	Socket        string `json:"-"` // of the web server: its unix socket as the command has it, unix:// and $VAR included; empty: none
+	SocketGuessed bool   `json:"-"` // the configuration makes its socket's name of something that only Ruby knows
+	PIDFile       string `json:"-"` // of the web server: the same
+	Address       string `json:"-"` // of the web server without a socket: the port or address of its command, as it is there; empty: none
 
 	place int // in the Procfile, for UniqueInt
 }

@@ -65,7 +65,7 @@ func (a *goldenApp) inApp(name string) string {
 	if filepath.Base(a.directory) == "current" {
 		return "blog/releases/1/" + name
 	}
-	return "blog/" + name
+	return filepath.Base(a.directory) + "/" + name
 }
 
 func (a *goldenApp) option(t *testing.T, line string) {
@@ -80,6 +80,8 @@ func (a *goldenApp) option(t *testing.T, line string) {
 		if err := os.Symlink("releases/1", a.directory); err != nil {
 			t.Fatal(err)
 		}
+	case "directory":
+		a.directory = filepath.Join(a.top, value)
 	case "systemd":
 		fmt.Sscan(value, &a.systemd.Version)
 	case "user":

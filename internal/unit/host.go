@@ -38,13 +38,16 @@ func systemdVersion() (int, error) {
 }
 
 // Readable reports whether a user can read a file, as far as its permissions say. An empty group is the user's own.
-func Readable(path, name, group string) bool {
+func Readable(path, name, group string) bool { return permitted(path, name, group, 4) }
+
+// Writable reports in the same way whether a user can make files in a directory.
+func Writable(path, name, group string) bool { return permitted(path, name, group, 3) }
+
+// permitted reports whether a user has all of the permissions of bits (4 read, 2 write, 1 enter) on a path, and may come there.
+func permitted(path, name, group string, bits os.FileMode) bool {
 	u, err := user.Lookup(name)
 	if err != nil {
 		return false
-	}
-	if u.Uid == "0" {
-		return true
 	}
 	groups, err := u.GroupIds()
 	if err != nil {
@@ -53,26 +56,28 @@ func Readable(path, name, group string) bool {
 	if g, err := user.LookupGroup(group); err == nil {
 		groups = append(groups, g.Gid)
 	}
-	may := func(path string, bit os.FileMode) bool {
+	may := func(path string, bits os.FileMode) bool {
 		info, err := os.Stat(path)
 		if err != nil {
 			return false
 		}
 		owner := info.Sys().(*syscall.Stat_t)
 		switch {
+		case u.Uid == "0":
+			return true
 		case strconv.Itoa(int(owner.Uid)) == u.Uid:
-			bit <<= 6
+			bits <<= 6
 		case slices.Contains(groups, strconv.Itoa(int(owner.Gid))):
-			bit <<= 3
+			bits <<= 3
 		}
-		return info.Mode()&bit != 0
+		return info.Mode()&bits == bits
 	}
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
 		if !may(dir, 1) {
 			return false
 		}
 		if dir == filepath.Dir(dir) {
-			return may(path, 4)
+			return may(path, bits)
 		}
 	}
 }

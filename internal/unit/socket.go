@@ -1,6 +1,8 @@
 package unit
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -15,10 +17,25 @@ var activated = []string{"Serval", "Puma", "Unicorn"}
 func socketName(s installation.Service) string {
 	command, _ := procfile.Split(s.Process.Command)
 	// LISTEN_PID names the main process, and a shell that stays in front is not the web server.
-	if s.Socket == "" || command.Bare || !slices.Contains(activated, s.Process.Server) {
+	if s.Socket == "" || command.Bare || !slices.Contains(activated, s.Process.Server) || s.Process.SocketGuessed || !absolute(s) {
 		return ""
 	}
 	return strings.TrimSuffix(s.Unit, ".service") + ".socket"
+}
+
+// absolute reports whether the command names its socket by an absolute path. Servers compare that with the path of what they are
+// given, letter by letter, and would take a relative one for another socket.
+func absolute(s installation.Service) bool {
+	written := os.Expand(s.Process.Socket, func(name string) string {
+		name, otherwise, _ := strings.Cut(name, ":-")
+		for _, entry := range s.Env {
+			if value, found := strings.CutPrefix(entry, name+"="); found && value != "" {
+				return value
+			}
+		}
+		return otherwise
+	})
+	return filepath.IsAbs(strings.TrimPrefix(strings.TrimPrefix(written, "unix:"), "//"))
 }
 
 // gateName is the name of what the socket starts when somebody connects.

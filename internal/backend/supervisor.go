@@ -124,8 +124,7 @@ func (s *Supervised) web(service installation.Service, say Progress) restart.Web
 			}
 			return all[service.Name].PID, nil
 		},
-		Say:  func(text string) { say(Event{service.Name, Doing, text}) },
-		Warn: func(text string) { say(Event{service.Name, Warning, text}) },
+		Say: func(text string) { say(Event{service.Name, Doing, text}) },
 	}
 }
 

@@ -134,8 +134,7 @@ func (s *Systemd) web(service installation.Service, say Progress) restart.Web {
 			}
 			return u.pid(), nil
 		},
-		Say:  func(text string) { say(Event{service.Name, Doing, text}) },
-		Warn: func(text string) { say(Event{service.Name, Warning, text}) },
+		Say: func(text string) { say(Event{service.Name, Doing, text}) },
 	}
 }
 

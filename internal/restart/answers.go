@@ -2,7 +2,6 @@ package restart
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -66,7 +65,7 @@ func (a *answers) restarted(ctx context.Context) (bool, string, error) {
 	}
 	done, how, err := a.look(ctx)
 	if done && !changed {
-		a.Warn(fmt.Sprintf("%s answers, and nothing is to be seen of a restart after %s: does it know that signal?", cmp.Or(a.Service.Process.Server, "it"), a.Service.Process.RestartSignal))
+		return false, "", fmt.Errorf("it answers, and nothing is to be seen of a restart after %s: does it know that signal? Give it another restart_signal in the manifest, or use serval restart web --hard", a.Service.Process.RestartSignal)
 	}
 	return done, how, err
 }

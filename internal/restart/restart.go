@@ -24,8 +24,8 @@ type Web struct {
 	// Main is the id of its main process at that moment; 0: it does not run, or is about to be started again.
 	Main func(ctx context.Context) (int, error)
 
-	Say  func(text string) // takes what happens on the way: "1 of 2 workers serves"
-	Warn func(text string) // takes what somebody should know when all is done
+	// Say takes what happens on the way: "1 of 2 workers serve".
+	Say func(text string)
 }
 
 // ErrEnded is the error when the main process has ended in place of serving.
@@ -41,6 +41,8 @@ func Hard(p plan.Process) string {
 		return "it has no restart signal"
 	case p.Server == "Thin":
 		return "Thin in the foreground serves no more after a signal to restart"
+	case p.Server == "Unicorn" && syscall.Signal(p.RestartSignal) == syscall.SIGUSR2 && p.PIDFile == "":
+		return "Unicorn writes no pid file, by which one would find its new master"
 	}
 	return ""
 }
@@ -58,7 +60,7 @@ func (w Web) Signal(ctx context.Context) error {
 	pid := w.server(main)
 	switch p := w.Service.Process; {
 	case p.Server == "Serval" && kindOf(p.RestartSignal) != "":
-		return w.serval(ctx, pid)
+		return w.serval(ctx, main, pid)
 	case p.Server == "Unicorn" && w.signal() == syscall.SIGUSR2:
 		return w.unicorn(ctx, pid)
 	}

@@ -32,9 +32,8 @@ type server struct {
 	cmd    *exec.Cmd
 	exited chan struct{}
 
-	mu     sync.Mutex
-	said   []string
-	warned []string
+	mu   sync.Mutex
+	said []string
 }
 
 // start starts a server with an app. $DIR in its words is its directory.
@@ -86,7 +85,6 @@ func start(t *testing.T, kind string, signal syscall.Signal, files map[string]st
 	}
 	s.Main = s.main
 	s.Say = func(text string) { s.mu.Lock(); s.said = append(s.said, text); s.mu.Unlock() }
-	s.Warn = func(text string) { s.mu.Lock(); s.warned = append(s.warned, text); s.mu.Unlock() }
 	return s
 }
 
@@ -188,6 +186,19 @@ func TestUnicornsWorkersAreReplaced(t *testing.T) {
 	}
 }
 
+func TestUnicornIsLeftAloneWhenItsPidFileNamesNobody(t *testing.T) {
+	s := start(t, "Unicorn", syscall.SIGUSR2, unicornFiles, "unicorn", "-c", "unicorn.rb")
+	s.serving()
+	s.write("pid", "1\n")
+	before := s.workers()
+	if err := s.restart(); err == nil || !strings.Contains(err.Error(), "does not name its process") {
+		t.Errorf("the error is %v", err)
+	}
+	if after := s.workers(); len(before) != 2 || !slices.Equal(before, after) {
+		t.Errorf("the workers were %v and are %v", before, after)
+	}
+}
+
 func TestUnicornsWorkersAreReplacedByHUP(t *testing.T) {
 	replaced(t, start(t, "Unicorn", syscall.SIGHUP, unicornFiles, "unicorn", "-c", "unicorn.rb"))
 }
@@ -217,14 +228,11 @@ func TestAMainProcessThatEndsIsTheEndOfARestart(t *testing.T) {
 	}
 }
 
-func TestASignalThatNothingComesOfIsSaid(t *testing.T) {
+func TestASignalThatNothingComesOfIsAnError(t *testing.T) {
 	s := start(t, "webrick", syscall.SIGWINCH, nil, "puma", "-q", "-b", "unix://$DIR/sock")
 	s.serving()
-	if err := s.restart(); err != nil {
-		t.Fatal(err)
-	}
-	if len(s.warned) != 1 || !strings.Contains(s.warned[0], "nothing is to be seen of a restart after winch") {
-		t.Errorf("it warns %q", s.warned)
+	if err := s.restart(); err == nil || !strings.Contains(err.Error(), "nothing is to be seen of a restart after winch") {
+		t.Errorf("the error is %v", err)
 	}
 }
 
@@ -236,6 +244,8 @@ func TestSomeServersTakeAHardRestart(t *testing.T) {
 	}{
 		{plan.Process{Server: "Thin", RestartSignal: plan.Signal(syscall.SIGHUP)}, true},
 		{plan.Process{Server: "Puma"}, true},
+		{plan.Process{Server: "Unicorn", RestartSignal: plan.Signal(syscall.SIGUSR2)}, true},
+		{plan.Process{Server: "Unicorn", RestartSignal: plan.Signal(syscall.SIGUSR2), PIDFile: "/tmp/pid"}, false},
 		{plan.Process{Server: "Puma", RestartSignal: plan.Signal(syscall.SIGUSR1)}, false},
 	} {
 		if why := Hard(c.process); (why != "") != c.hard {

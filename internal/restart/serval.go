@@ -25,7 +25,7 @@ func kindOf(signal plan.Signal) control.Kind {
 }
 
 // serval asks Serval itself, which says how it goes and, when the app does not load, why.
-func (w Web) serval(ctx context.Context, pid int) error {
+func (w Web) serval(ctx context.Context, main, pid int) error {
 	client, err := Front(ctx, pid)
 	if err != nil {
 		return err
@@ -37,7 +37,10 @@ func (w Web) serval(ctx context.Context, pid int) error {
 	})
 	if errors.Is(err, control.ErrCut) {
 		// The front has replaced itself by a new program, with the same process id; that one answers when it is up.
-		err = client.AwaitAnswer(ctx)
+		return w.await(ctx, main, func(ctx context.Context) (bool, string, error) {
+			_, err := client.Stats(ctx)
+			return err == nil, "", nil
+		})
 	}
 	switch {
 	case ctx.Err() != nil:

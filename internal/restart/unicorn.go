@@ -28,6 +28,9 @@ func (w Web) unicorn(ctx context.Context, old int) error {
 	if err != nil {
 		return ErrEnded
 	}
+	if path := w.Service.PIDFile; readPID(path) != old {
+		return fmt.Errorf("%s does not name its process, PID %d, so nobody would follow to a new one: have Unicorn write its pid file there, or use serval restart web --hard", path, old)
+	}
 	image, err := process.Image(old)
 	if err != nil {
 		return err
@@ -53,7 +56,7 @@ func (w Web) abandon(old, next process.ID) error {
 	if err := w.kill(next.PID, syscall.SIGTERM); err != nil && !errors.Is(err, ErrEnded) {
 		return err
 	}
-	for next.Alive() || w.Service.PIDFile != "" && old.Alive() && readPID(w.Service.PIDFile) != old.PID {
+	for next.Alive() || old.Alive() && readPID(w.Service.PIDFile) != old.PID {
 		if pause(ctx) != nil {
 			return fmt.Errorf("its new master, PID %d, does not end: kill it", next.PID)
 		}
@@ -129,18 +132,11 @@ func (w Web) leave(ctx context.Context, old, next process.ID) error {
 			case main == next.PID || main != 0 && above:
 				return nil
 			case !next.Alive() || time.Since(since) > followPatience:
-				return errors.New("its new master was not taken for the main process: have Unicorn write its pid file to " + w.pidFile())
+				return fmt.Errorf("its new master, PID %d, was not taken for the main process", next.PID)
 			}
 		}
 		if err := pause(ctx); err != nil {
 			return err
 		}
 	}
-}
-
-func (w Web) pidFile() string {
-	if w.Service.PIDFile == "" {
-		return "$CUSTOM_WEB_PID_FILE, and install again"
-	}
-	return w.Service.PIDFile
 }

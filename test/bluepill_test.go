@@ -6,7 +6,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"serval/internal/testkit"
@@ -289,5 +291,77 @@ end
 	})
 	if !strings.HasPrefix(shown, "Tailing log for web...\n") || strings.Contains(shown, "worker") || !strings.Contains(shown, " INFO -- : [blog:web] ") {
 		t.Errorf("%s", shown)
+	}
+}
+
+func TestBluepillRunsInTheForegroundIfTheFileSaysSo(t *testing.T) {
+	t.Parallel()
+	dir, run := bluepillAlone(t)
+	text := fmt.Sprintf(`Bluepill.application("blog", foreground: true, log_file: "%s/log") do |app|
+  app.process("web") { |p| p.start_command = "sleep 600"; p.daemonize!; p.start_grace_time = 1 }
+end
+`, dir)
+	if err := os.WriteFile(dir+"/blog.pill", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(dir+"/bluepill", "--no-privileged", "-c", dir+"/base", "load", dir+"/blog.pill")
+	said, err := os.Create(dir + "/said")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout = said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	testkit.WaitFor(t, "it says what it does", func() bool {
+		text, _ := os.ReadFile(dir + "/said")
+		return strings.Contains(string(text), "[info]: [blog:web] Going from starting => up\n")
+	})
+	run("stop")
+	if out, _, status := run("quit"); status != 0 || out != fmt.Sprintf("Killing bluepilld[%d]\n", cmd.Process.Pid) {
+		t.Errorf("quit says %q, %d", out, status)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("it ends with %v", err)
+	}
+}
+
+func TestADaemonThatDoesNotMakeWayIsSaid(t *testing.T) {
+	t.Parallel()
+	dir, run := bluepillAlone(t)
+	text := `Bluepill.application("blog", kill_timeout: 1, log_file: "/dev/null") { |app| app.process("web") { |p| p.start_command = "sleep 600"; p.auto_start = false } }`
+	if err := os.WriteFile(dir+"/blog.pill", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, errs, status := run("load", "blog.pill"); status != 0 {
+		t.Fatalf("%d, %s, %s", status, out, errs)
+	}
+	t.Cleanup(func() { run("quit") })
+	number, err := os.ReadFile(dir + "/base/pids/blog.pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(string(number))
+	if err != nil {
+		t.Fatal(err)
+	}
+	daemon := testkit.FindProcess(pid)
+	if got := daemon.String(); got != fmt.Sprintf("%d (bluepilld: blog)", pid) {
+		t.Errorf("it is called %s", got)
+	}
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	out, errs, status := run("load", "blog.pill")
+	if want := fmt.Sprintf("Killing previous bluepilld[%d]\n", pid); status != 4 || out != want || errs != fmt.Sprintf("Previous bluepilld[%d] didn't die\n", pid) {
+		t.Errorf("%d, %q, %q", status, out, errs)
+	}
+	if out, errs, status := run("-t", "1", "--attempts", "2", "status"); status != 1 || out != "Retry 1 of 2\n" || errs != "Socket Timeout: Server may not be responding\n" {
+		t.Errorf("%d, %q, %q", status, out, errs)
+	}
+	syscall.Kill(pid, syscall.SIGKILL)
+	testkit.WaitFor(t, "it is gone", func() bool { return !daemon.Alive() })
+	if _, errs, status := run("status"); status != 2 {
+		t.Errorf("with a socket that nobody listens on: %d, %q", status, errs)
 	}
 }

@@ -50,9 +50,14 @@ type Client struct {
 
 // What a daemon does not do.
 var (
-	ErrRefused = errors.New("Connection Refused: Server is not running")
-	ErrTimeout = errors.New("Socket Timeout: Server may not be responding")
+	ErrRefused = errors.New("nobody listens on the socket")
+	ErrTimeout = errors.New("the daemon does not answer in time")
 )
+
+// StaysError is about a daemon that does not make way for another one.
+type StaysError struct{ PID int }
+
+func (e StaysError) Error() string { return fmt.Sprintf("the daemon %d does not end", e.PID) }
 
 // ServerError is what a daemon says is wrong.
 type ServerError string
@@ -184,7 +189,7 @@ func (c Client) Replace(ctx context.Context, app Application, say func(format st
 	defer h.Close()
 	say("Killing previous bluepilld[%d]", h.PID)
 	if err := h.Signal(syscall.SIGINT); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("Encountered error trying to kill previous bluepill:\n%w", err)
+		return fmt.Errorf("cannot end the daemon %d: %w", h.PID, err)
 	}
 	select {
 	case <-h.Exited():
@@ -192,7 +197,7 @@ func (c Client) Replace(ctx context.Context, app Application, say func(format st
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-time.After(app.Patience):
-		return fmt.Errorf("Previous bluepilld[%d] didn't die", h.PID)
+		return StaysError{h.PID}
 	}
 }
 

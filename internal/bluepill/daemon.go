@@ -38,7 +38,7 @@ type Daemon struct {
 }
 
 // ErrRunning says that the application has a daemon.
-var ErrRunning = errors.New("Server is already running!")
+var ErrRunning = errors.New("somebody listens on the socket already")
 
 // Sock and pid are the files of an application's daemon.
 func sock(base, application string) string { return filepath.Join(base, "socks", application+".sock") }

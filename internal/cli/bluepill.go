@@ -172,8 +172,13 @@ func (p *pill) order(application, name, target string) int {
 // refused says why a daemon has not done what it was asked for.
 func (p *pill) refused(err error) int {
 	var server bluepill.ServerError
-	if errors.As(err, &server) {
+	switch {
+	case errors.As(err, &server):
 		return p.fail(pillServer, "Received error from server:\n%v", err)
+	case errors.Is(err, bluepill.ErrRefused):
+		return p.fail(pillUnknown, "Connection Refused: Server is not running")
+	case errors.Is(err, bluepill.ErrTimeout):
+		return p.fail(pillUnknown, "Socket Timeout: Server may not be responding")
 	}
 	return p.fail(pillUnknown, "%v", err)
 }
@@ -243,10 +248,14 @@ func (p *pill) load(ctx context.Context, path string) int {
 func (p *pill) launch(ctx context.Context, program string, app bluepill.Application) int {
 	client := p.client
 	client.BaseDir = app.BaseDir
-	if err := client.Replace(ctx, app, p.say); err != nil {
-		return p.fail(pillNoEnd, "%v", err)
+	err := client.Replace(ctx, app, p.say)
+	var stays bluepill.StaysError
+	switch {
+	case errors.As(err, &stays):
+		return p.fail(pillNoEnd, "Previous bluepilld[%d] didn't die", stays.PID)
+	case err != nil:
+		return p.fail(pillNoEnd, "Encountered error trying to kill previous bluepill:\n%v", err)
 	}
-	var err error
 	if app.Foreground {
 		bluepill.Run(ctx, app, p.Out, func(failed error) { err = failed })
 	} else {
@@ -254,7 +263,7 @@ func (p *pill) launch(ctx context.Context, program string, app bluepill.Applicat
 	}
 	switch {
 	case errors.Is(err, bluepill.ErrRunning):
-		return p.fail(pillRunning, "%v", err)
+		return p.fail(pillRunning, "Server is already running!")
 	case err != nil:
 		return p.notStarted(err)
 	}

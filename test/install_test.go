@@ -304,3 +304,21 @@ func TestAnInstallRefusesWhatCannotWork(t *testing.T) {
 		t.Errorf("status %d: %s", status, said)
 	}
 }
+
+func TestAnAppOfWhichNginxRunsAllHasNoUnits(t *testing.T) {
+	h := newHost(t)
+	h.Do("rm", "-r", "/srv/blog/current/Procfile", "/srv/blog/current/.cloud66")
+	running := h.Do("systemctl", "list-units", "--plain", "--no-legend")
+	h.expect(h.does("install"), "^blog is installed for systemd, to run as deploy:$", "^nginx runs Passenger, so there is no unit for the web server: see serval nginx.$")
+	if said, status := h.serval("diff"); status != 0 || said != "" {
+		t.Errorf("status %d: %s", status, said)
+	}
+	if said := h.does("uninstall"); said != "blog is not installed any more.\n" {
+		t.Errorf("uninstall says %s", said)
+	}
+	for line := range strings.Lines(running) {
+		if name := strings.Fields(line)[0]; strings.HasSuffix(name, ".service") && h.Show(name, "ActiveState") != "active" {
+			t.Errorf("%s does not run any more", name)
+		}
+	}
+}

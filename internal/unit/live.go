@@ -37,12 +37,16 @@ func connect(ctx context.Context) (*dbus.Conn, error) {
 
 // Withdraw stops the units of files, of templates all instances.
 func (s *Systemd) Withdraw(ctx context.Context, _ installation.Installation, paths []string, say func(line string)) error {
+	patterns := s.patterns(paths)
+	if len(patterns) == 0 {
+		return nil // to systemd, no pattern would mean all units
+	}
 	conn, err := connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	there, err := conn.ListUnitsByPatternsContext(ctx, nil, s.patterns(paths))
+	there, err := conn.ListUnitsByPatternsContext(ctx, nil, patterns)
 	if err != nil {
 		return fmt.Errorf("systemd does not say what runs: %w", err)
 	}

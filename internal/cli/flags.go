@@ -3,8 +3,10 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"serval/internal/config"
@@ -24,6 +26,43 @@ func addFlags(flags *pflag.FlagSet, given *[]config.Arg) {
 	}
 	flags.BoolP("help", "h", false, "show this help")
 	flags.BoolP("version", "V", false, "show the version")
+}
+
+// joinValues makes one word of a flag and its value where the flag may do without one and the next word can only be it: Puma
+// takes -f 500, and -f500 as well. Flags of the server alone are meant, others may share a letter. The result is never nil, which cobra would take
+// as a wish for os.Args.
+func joinValues(root *cobra.Command, args []string) []string {
+	joined := []string{}
+	if command, _, err := root.Find(args); err != nil || command != root && command.Name() != "config" {
+		return append(joined, args...)
+	}
+	for i := 0; i < len(args); i++ {
+		attached, _ := strings.CutPrefix(args[i], "-f")
+		switch {
+		case args[i] == "--":
+			return append(joined, args[i:]...)
+		case attached != args[i] && isValue("-f", attached):
+			joined = append(joined, "-f="+attached)
+		case i+1 < len(args) && isValue(args[i], args[i+1]):
+			joined = append(joined, args[i]+"="+args[i+1])
+			i++
+		default:
+			joined = append(joined, args[i])
+		}
+	}
+	return joined
+}
+
+// isValue says whether a word after a flag is its value, and no rackup file.
+func isValue(flag, word string) bool {
+	switch flag {
+	case "-f", "--fork-worker":
+		_, err := strconv.Atoi(word)
+		return err == nil
+	case "--bind-to-activated-sockets":
+		return word == "only" || word == "true" || word == "false"
+	}
+	return false
 }
 
 // switchedOn is what pflag hands over for a flag without a value.

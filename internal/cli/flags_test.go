@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -44,6 +45,33 @@ func TestFlagsWithoutEffectSayWhy(t *testing.T) {
 		root := newRoot(Streams{Out: new(strings.Builder)}, []string{flag}, note)
 		if err := root.Execute(); err != nil || len(notices) != 1 || !strings.Contains(notices[0], " has no effect: ") {
 			t.Errorf("%s: have %v and %q", flag, err, notices)
+		}
+	}
+}
+
+// Puma's own parser takes the word after such a flag, if it can be its value.
+func TestAnOptionalValueMayFollowASpace(t *testing.T) {
+	appDir(t)
+	for line, want := range map[string]string{
+		"-f 500":                                "500 ",
+		"--fork-worker 500 config.ru":           "500 ",
+		"-f config.ru":                          "1000 ",
+		"-f -w 2":                               "1000 ",
+		"-f":                                    "1000 ",
+		"-f=7":                                  "7 ",
+		"-f7":                                   "7 ",
+		"-w 2 --fork-worker=8":                  "8 ",
+		"--bind-to-activated-sockets only -p 1": "-1 only",
+		"--bind-to-activated-sockets config.ru": "-1 true",
+		"-- config.ru":                          "-1 ",
+	} {
+		have := ""
+		note := func(_ context.Context, cfg config.Config, _ reloader, _ Streams) error {
+			have = fmt.Sprint(cfg.ForkWorker, " ", cfg.ActivatedSockets)
+			return nil
+		}
+		if err := newRoot(Streams{Out: new(strings.Builder)}, strings.Fields(line), note).Execute(); err != nil || have != want {
+			t.Errorf("%s: have %q, want %q, %v", line, have, want, err)
 		}
 	}
 }

@@ -145,7 +145,6 @@ func newRoot(streams Streams, args []string, run func(context.Context, config.Co
 			return run(cmd.Context(), cfg, again, streams)
 		},
 	}
-	root.SetArgs(append([]string{}, args...)) // never nil, which cobra takes as a wish for os.Args
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
@@ -160,6 +159,7 @@ func newRoot(streams Streams, args []string, run func(context.Context, config.Co
 	root.AddCommand(newInstall(streams), newDiff(streams), newUninstall(streams))
 	root.AddCommand(newServiceCommands(streams)...)
 	root.AddCommand(newSupervise(streams), newUp(streams))
+	root.SetArgs(joinValues(root, args))
 	return root
 }
 

@@ -3,14 +3,19 @@ package test
 import (
 	"strings"
 	"testing"
+
+	"serval/internal/testkit"
 )
 
 // newMigratingHost is a host on which Bluepill runs the page's app.
 func newMigratingHost(t *testing.T) *pageHost {
 	t.Helper()
 	h := newBluepillHost(t)
+	h.Write("/srv/app/Procfile", pageLine+"mailer: ruby mailer.rb\n")
+	h.Write("/srv/app/mailer.rb", "puts \"mailer of #{ENV['GREETING']}\"\n$stdout.flush\nsleep\n")
 	h.types("serval install --backend bluepill --user www-data --env-file /etc/app.env")
 	h.types("bluepill load " + pagePill)
+	h.types("bluepill load /etc/bluepill/autoload/user_mailer.pill")
 	h.front()
 	h.up()
 	return h
@@ -23,6 +28,8 @@ func TestAnAppMigratesFromBluepillToSystemd(t *testing.T) {
 		"cloud66_web_server:cloud66_web_server → cloud66_web_server.service\n",
 		"/srv/app/log/unicorn_bluepill.log → /srv/app/log/custom_web.log\n",
 		"quit, 30, term, 11, kill → term, 90, kill\n",
+		"user_mailer:user_mailer_1 → cloud66_process_mailer@1.service\n",
+		"/srv/app/log/user_mailer_1.log → /srv/app/log/mailer_1.log\n",
 		"Nothing has been changed.",
 	} {
 		if !strings.Contains(said, want) {
@@ -41,6 +48,12 @@ func TestAnAppMigratesFromBluepillToSystemd(t *testing.T) {
 	}
 	if state := h.Show(webUnit, "UnitFileState"); state != "enabled" {
 		t.Errorf("the unit is %s", state)
+	}
+	if state := h.Show("cloud66_process_mailer@1.service", "ActiveState"); state != "active" {
+		t.Errorf("the mailer's unit is %s", state)
+	}
+	if running := h.Do("bash", "-c", "pgrep -fc '^ruby mailer.rb|/ruby mailer.rb'"); running != "1\n" {
+		t.Errorf("the mailer runs %s times", running)
 	}
 	if said, status := h.Run("bluepill", "status"); status != 2 {
 		t.Errorf("Bluepill still runs: %s", said)
@@ -70,6 +83,10 @@ func TestAMigrationThatFailsLeavesTheAppToBluepill(t *testing.T) {
 	}
 	h.up()
 	h.answers()
+	testkit.WaitFor(t, "the mailer is up", func() bool {
+		said, _ := h.Run("bluepill", "user_mailer", "status")
+		return strings.HasPrefix(said, "user_mailer_1(pid:") && strings.Contains(said, "): up\n")
+	})
 	h.Do("test", "-e", pagePill)
 	if said, status := h.Run("test", "-e", "/etc/systemd/system/"+webUnit); status == 0 {
 		t.Errorf("the unit is still there: %s", said)
@@ -82,8 +99,8 @@ func TestAMigrationThatFailsLeavesTheAppToBluepill(t *testing.T) {
 func TestWhatIsFatalUnderSystemdIsSaidBeforeAMigration(t *testing.T) {
 	h := newMigratingHost(t)
 	h.Write("/srv/app/config/puma.rb", "threads 1, 1\ndaemonize true\n")
-	h.Write("/etc/bluepill/autoload/user_mailer.pill", `Bluepill.application("user_mailer") do |app|
-  app.process("user_mailer_1") do |process|
+	h.Write("/etc/bluepill/autoload/user_clock.pill", `Bluepill.application("user_clock") do |app|
+  app.process("user_clock_1") do |process|
     process.working_dir = "/srv/app"
     process.start_command = "sleep 600"
   end
@@ -93,7 +110,7 @@ end
 	said, status := h.Run("bash", "-c", "cd /srv/app && serval migrate --yes")
 	for _, want := range []string{
 		"serval: config/puma.rb:2:1: daemonize sends Puma into the background",
-		"serval: /etc/bluepill/autoload/user_mailer.pill:2: no line of the Procfile runs user_mailer_1, so systemd would not run it: write it into the Procfile",
+		"serval: /etc/bluepill/autoload/user_clock.pill:2: no line of the Procfile runs user_clock_1, so systemd would not run it: write it into the Procfile",
 		"cloud66_web_server would not get SECRET, which only this file sets: write them into an environment file",
 		"→ write stop_sequence: quit, 20, term, 11, kill for web into procfile_metadata\n  of the manifest",
 	} {

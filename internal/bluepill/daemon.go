@@ -30,7 +30,8 @@ type Daemon struct {
 	journal  *journal
 	monitors []*monitor
 	gone     chan struct{} // closed when the monitors are
-	hasty    atomic.Bool   // its successor waits for it: nothing is brought to its end
+	pulse    pulse
+	hasty    atomic.Bool // its successor waits for it: nothing is brought to its end
 
 	mu    sync.Mutex
 	all   process.Table
@@ -65,6 +66,7 @@ func Run(ctx context.Context, app Application, echo io.Writer, ready func(error)
 		monitors.Go(func() { m.run(ctx) })
 	}
 	server.Go(func() { d.serve(listener) })
+	server.Go(func() { d.pulse.run(ctx) })
 	d.wait(ctx, signals)
 	listener.Close() // which takes its file away
 	os.Remove(pid(app.BaseDir, app.Name))

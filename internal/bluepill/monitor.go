@@ -100,8 +100,6 @@ func (m *monitor) log(at level, format string, args ...any) {
 // run looks after the process until ctx ends. The process goes on then; a stop that is under way is brought to its end.
 func (m *monitor) run(ctx context.Context) {
 	m.judge(ctx)
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
 	for {
 		var over <-chan struct{}
 		if m.action != nil {
@@ -122,7 +120,7 @@ func (m *monitor) run(ctx context.Context) {
 			m.take(ctx, f)
 		case <-m.retry.C:
 			m.dispatch(ctx, "start", "Flapping")
-		case <-ticker.C:
+		case <-m.daemon.pulse.next():
 			m.look(ctx)
 		}
 	}

@@ -201,7 +201,7 @@ func (p *Process) background() (process.ID, error) {
 		return process.ID{}, err
 	}
 	id, err := process.Find(cmd.Process.Pid)
-	go cmd.Wait() //nolint:errcheck // to bury it; how it ended is seen elsewhere, and the daemon may end before it does
+	go bury(cmd, id) //nolint:errcheck // how it ended is seen elsewhere, and the daemon may end before it does
 	if err != nil {
 		return process.ID{}, fmt.Errorf("it ended at once")
 	}
@@ -210,6 +210,15 @@ func (p *Process) background() (process.ID, error) {
 		err = fmt.Errorf("cannot write the pid file %s: %w", p.PIDFile, atomicfile.Cause(err))
 	}
 	return id, err
+}
+
+// bury waits for a child's end without a thread that does nothing else, and takes its status.
+func bury(cmd *exec.Cmd, id process.ID) error {
+	if h, err := id.Open(); err == nil {
+		<-h.Exited()
+		h.Close()
+	}
+	return cmd.Wait()
 }
 
 // errSlow says that a command is still there when its time is over.
@@ -232,7 +241,7 @@ func (p *Process) launch(words []string, log string) (id process.ID, ended <-cha
 	}
 	id, _ = process.Find(cmd.Process.Pid) //nolint:errcheck // it may have ended
 	end := make(chan error, 1)            // nobody need be there to hear of it
-	go func() { end <- cmd.Wait() }()
+	go func() { end <- bury(cmd, id) }()
 	return id, end, nil
 }
 

@@ -307,15 +307,15 @@ func linkOf(name string, names ...string) string {
 }
 
 const bluepillHelp = `Usage: bluepill [app] cmd [options]
-    -l, --logfile LOGFILE            The log of daemons that write to syslog (default
-                                     /var/log/bluepill.log)
+    -l, --logfile LOGFILE            The log of daemons that write to syslog
+                                     (default /var/log/bluepill.log)
     -c, --base-dir DIR               Where sockets and pid files are (default
-                                     BLUEPILL_BASE_DIR, else /var/run/bluepill, else
-                                     ~/.bluepill for users other than root)
+                                     BLUEPILL_BASE_DIR, /var/run/bluepill for
+                                     root, ~/.bluepill for others)
     -v, --version                    Show the version
-        --[no-]privileged            Whether only root may run this (default yes)
-    -t, --timeout Seconds            How long a daemon may take to answer (default 10)
-        --attempts Count             How often it is asked (default 1)
+        --[no-]privileged            Whether only root may run this (yes)
+    -t, --timeout Seconds            How long a daemon may take to answer (10)
+        --attempts Count             How often it is asked (1)
     -h, --help                       Show this message
 
 Commands:

@@ -31,7 +31,7 @@ the .pill files aside. If that fails, Bluepill runs the app again as before.
                                /etc/bluepill/autoload)
       --env-file FILE          environment variables of all processes
                                (repeatable; '' for none)
-      --user USER              who the app runs as (default the directory's owner)
+      --user USER              who it runs as (default the directory's owner)
       --group GROUP            (default the user's)
       --force                  replace files that others have edited
 ` + appFlagsHelp

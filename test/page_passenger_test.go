@@ -50,6 +50,12 @@ func TestPassengerServesAnAppWithoutCustomWeb(t *testing.T) {
 	if failed > 0 {
 		t.Errorf("a restart of the app: %s", report)
 	}
+	h.types("serval install")
+	h.deploy()
+	failed, report = h.under(func() { h.types("serval restart web"); h.answers() })
+	if failed > 0 {
+		t.Errorf("serval restart web: %s", report)
+	}
 }
 
 func TestAChangeFromPassengerIsRefusedAndWorksAfterAReset(t *testing.T) {

@@ -343,7 +343,7 @@ func TestAnAppThatPassengerServesIsRestartedByIt(t *testing.T) {
 	h := newServed(t, pumaCommand, map[string]string{"Procfile": "worker: ruby looper.rb worker\nother: ruby looper.rb other\n"})
 	h.does("start")
 	said := h.does("restart", "web")
-	if !strings.Contains(said, "restarted by Passenger") && !strings.Contains(said, "Passenger restarts it with the next request") {
+	if !strings.Contains(said, "Passenger starts it anew with the next request") {
 		t.Errorf("a restart says\n%s", said)
 	}
 	h.refuses("nginx runs the web server (Passenger)", "stop", "web")

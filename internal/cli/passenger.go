@@ -21,7 +21,7 @@ func restartPassenger(ctx context.Context, directory string, say backend.Progres
 		if err != nil {
 			return fmt.Errorf("web: passenger-config restart-app failed: %w\n%s", err, bytes.TrimSpace(out))
 		}
-		say(backend.Event{Service: "web", Kind: backend.Done, Text: "restarted by Passenger"})
+		say(backend.Event{Service: "web", Kind: backend.Done, Text: "Passenger starts it anew with the next request"})
 		return nil
 	}
 	path := filepath.Join(directory, "tmp", "restart.txt")
@@ -37,6 +37,6 @@ func restartPassenger(ctx context.Context, directory string, say backend.Progres
 	if err := os.Chtimes(path, now, now); err != nil {
 		return err
 	}
-	say(backend.Event{Service: "web", Kind: backend.Done, Text: "Passenger restarts it with the next request (" + path + ")"})
+	say(backend.Event{Service: "web", Kind: backend.Done, Text: "Passenger starts it anew with the next request (" + path + ")"})
 	return nil
 }

@@ -377,3 +377,17 @@ func TestServicesAreOperatedWithoutADBusDaemon(t *testing.T) {
 	h.expect(h.does("status", "worker"), `^worker\.3 +running`)
 	h.does("stop", "worker")
 }
+
+func TestAScalingThatIsInterruptedIsTakenBack(t *testing.T) {
+	h := newServed(t, pumaCommand, map[string]string{".cloud66/manifest.yml": "procfile_metadata:\n  worker: { stop_sequence: \"term, 5, kill\" }\n"})
+	h.does("start", "worker")
+	// It takes a second until a worker counts as started.
+	said, status := h.Run("timeout", "--preserve-status", "--signal=INT", "0.5", "env", "-C", "/srv/blog/current", h.Serval, "scale", "worker=3")
+	if status != 1 || !strings.Contains(said, "worker.3: interrupt signal received") {
+		t.Errorf("status %d\n%s", status, said)
+	}
+	h.AwaitShow("cloud66_process_worker@3.service", "ActiveState", "inactive")
+	if formation := h.does("scale"); formation != "worker=1\nother=1\n" {
+		t.Errorf("there are %s", formation)
+	}
+}

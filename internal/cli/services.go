@@ -168,7 +168,7 @@ func (f *serviceFlags) run(ctx context.Context, streams Streams, verb string, na
 		return err
 	}
 	defer b.Close()
-	ctx, cancel := context.WithTimeoutCause(ctx, f.patience(services), fmt.Errorf("it is not done after %s, and goes on", f.patience(services)))
+	ctx, cancel := f.limit(ctx, services)
 	defer cancel()
 	err = do(ctx, b, services, p.show)
 	p.end()
@@ -176,6 +176,14 @@ func (f *serviceFlags) run(ctx context.Context, streams Streams, verb string, na
 }
 
 func isWebName(name string) bool { return name == "web" || name == "custom_web" }
+
+// limit ends a command at a Ctrl-C, and when it takes too long.
+func (f *serviceFlags) limit(ctx context.Context, services []installation.Service) (context.Context, context.CancelFunc) {
+	patience := f.patience(services)
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("it is not done after %s, and goes on", patience))
+	ctx, stop := untilInterrupted(ctx)
+	return ctx, func() { stop(); cancel() }
+}
 
 // bootPatience is how long web servers may take, all told, and others to start.
 const bootPatience = 5 * time.Minute

@@ -52,8 +52,7 @@ func newScale(streams Streams) *cobra.Command {
 			defer b.Close()
 			p := newServiceProgress(streams, "scale", f.quiet, app.services)
 			defer p.end()
-			patience := f.patience(app.services)
-			ctx, cancel := context.WithTimeoutCause(cmd.Context(), patience, fmt.Errorf("it is not done after %s, and goes on", patience))
+			ctx, cancel := f.limit(cmd.Context(), app.services)
 			defer cancel()
 			for _, w := range wishes {
 				if err := app.scale(ctx, b, w, p.show); err != nil {

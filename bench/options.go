@@ -26,6 +26,7 @@ type Options struct {
 	Idle        int    `json:"idle"`        // connections held by idle
 	UploadMB    int    `json:"upload_mb"`   // size of the body sent by upload
 	Tries       int    `json:"tries"`       // requests asked while slow readers read
+	Supervised  int    `json:"supervised"`  // processes of one supervisor
 	Kinds       list   `json:"kinds"`       // of restarts
 	Restarts    int    `json:"restarts"`    // of Serval, of each kind
 	Rival       int    `json:"puma_restarts"`
@@ -51,6 +52,7 @@ var scenarios = []scenario{
 	{name: "restarts", about: "what clients see of restarts under load", measure: (*bench).restarts},
 	{name: "memory", about: "the memory of four preloaded workers of a Rails app", measure: (*bench).memory},
 	{name: "boot", about: "from the start to the first response", measure: (*bench).boot},
+	{name: "supervisor", about: "what a supervisor of a thousand processes costs", measure: (*bench).supervisor},
 	{name: "page", about: "what clients see of systemctl, serval restart and signals, under systemd and behind nginx", measure: (*bench).page, named: true},
 }
 
@@ -72,6 +74,7 @@ func parseOptions(args []string, output io.Writer) (Options, []scenario, error) 
 	flags.IntVar(&o.Idle, "idle", 10_000, "idle connections to hold")
 	flags.IntVar(&o.UploadMB, "upload", 1024, "MiB to upload")
 	flags.IntVar(&o.Tries, "tries", 20, "requests to try while slow readers read")
+	flags.IntVar(&o.Supervised, "supervised", maxSupervised, "processes to supervise")
 	flags.Var(&o.Kinds, "kinds", "`names` of restarts: "+strings.Join(kindNames(), ", "))
 	flags.IntVar(&o.Restarts, "restarts", 100, "restarts of serval, of each kind")
 	flags.IntVar(&o.Rival, "puma-restarts", 10, "restarts of puma, of each kind")
@@ -109,7 +112,7 @@ func (o Options) validate() error {
 		}
 	}
 	least := map[string]int{"rounds": o.Rounds, "seconds": o.Seconds, "warmup": o.Warmup, "workers": o.Workers, "threads": o.Threads,
-		"wrk-threads": o.WrkThreads, "idle": o.Idle, "upload": o.UploadMB, "tries": o.Tries,
+		"wrk-threads": o.WrkThreads, "idle": o.Idle, "upload": o.UploadMB, "tries": o.Tries, "supervised": o.Supervised,
 		"restarts": o.Restarts, "puma-restarts": o.Rival, "slow-restarts": o.Slow,
 		"actions": o.Actions, "slow-actions": o.SlowActions}
 	for name, value := range least {

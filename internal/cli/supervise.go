@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,6 +40,9 @@ Signals: TERM or INT stops everything by the stop sequences, a second one kills.
 HUP reopens FILE, starts what was installed since and stops what is not wanted
 any more. QUIT ends the supervisor and leaves the processes alone.
 `
+
+// lean is how much garbage a supervisor may have, in percent of what it needs: it has little to do, and for years.
+const lean = 20
 
 // superviseFlags are those of supervise.
 type superviseFlags struct {
@@ -135,6 +139,8 @@ func (f *superviseFlags) supervise(ctx context.Context, directory string, stream
 	if err := s.Begin(specsOf(app)); err != nil {
 		return err
 	}
+	debug.SetGCPercent(lean)
+	debug.FreeOSMemory() // what it took to find out what is to run
 	ctx, cancel := context.WithCancel(ctx)
 	var helpers sync.WaitGroup
 	helpers.Go(func() { server.Serve(s) })

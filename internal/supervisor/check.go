@@ -60,11 +60,12 @@ func (c Check) valid() error {
 
 // watch is a check of one process that runs.
 type watch struct {
-	check Check
-	unit  *unit
-	spec  Spec // that it was started by, or taken over with
-	id    process.ID
-	group int
+	check  Check
+	unit   *unit
+	unwell chan<- string // has room for every check
+	spec   Spec          // that it was started by, or taken over with
+	id     process.ID
+	group  int
 
 	cpu  time.Duration // used at the last look
 	when time.Time     // of that
@@ -88,10 +89,7 @@ func (w *watch) run(ctx context.Context) {
 		if bad < w.check.Times {
 			continue
 		}
-		select {
-		case w.unit.unwell <- fmt.Sprintf("%v, %d times of %d", err, bad, len(failed)):
-		default: // another check was faster
-		}
+		w.unwell <- fmt.Sprintf("%v, %d times of %d", err, bad, len(failed))
 		return
 	}
 }

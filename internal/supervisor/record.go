@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"serval/internal/atomicfile"
 	"serval/internal/process"
 	"serval/internal/sequence"
 )
@@ -51,7 +50,12 @@ func (r records) write(name string, known record) error {
 	if err != nil {
 		return err
 	}
-	return atomicfile.Write(r.path(name), append(text, '\n'), 0o600)
+	// The record is worth nothing after the host's own crash, so nothing has to wait for the disk.
+	temporary := filepath.Join(string(r), "."+name)
+	if err := os.WriteFile(temporary, append(text, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temporary, r.path(name))
 }
 
 func (r records) remove(name string) {

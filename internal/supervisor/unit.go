@@ -59,9 +59,9 @@ type unit struct {
 	now     *running           // nil: no process
 	ready   chan error         // tells once whether the process is ready; nil when that is known
 	unwell  chan string        // a check says that the process is to be restarted
-	watch   context.CancelFunc // ends what watches the process
-	watched sync.WaitGroup
-	timer   *time.Timer // until it is started again
+	watch   context.CancelFunc // ends what watches the process; nil: nothing does
+	watched sync.WaitGroup     // what watches it, or has watched an earlier one a moment ago
+	timer   *time.Timer        // until it is started again
 	backoff backoff
 	waiting []chan<- error // who started it
 }
@@ -83,7 +83,7 @@ const (
 )
 
 func newUnit(s *Supervisor, spec Spec) *unit {
-	u := &unit{s: s, spec: spec, orders: make(chan order), gone: make(chan struct{}), unwell: make(chan string, 1), timer: time.NewTimer(0)}
+	u := &unit{s: s, spec: spec, orders: make(chan order), gone: make(chan struct{}), timer: time.NewTimer(0)}
 	u.timer.Stop()
 	u.status = Status{Name: spec.Name, State: Stopped, Since: time.Now()}
 	return u
@@ -105,6 +105,7 @@ func (u *unit) run() {
 			}
 			if o.do == leave {
 				u.unwatch()
+				u.watched.Wait()
 				o.done <- nil
 				return
 			}
@@ -207,28 +208,25 @@ func (u *unit) spawn() (*running, error) {
 func (u *unit) observe(booting bool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	u.watch = cancel
+	u.unwell = make(chan string, len(u.spec.Checks))
 	if booting {
 		ready := make(chan error, 1)
 		u.ready = ready
 		u.watched.Go(func() { ready <- u.spec.Ready.await(ctx) })
 	}
 	for _, check := range u.spec.Checks {
-		w := watch{check: check, unit: u, spec: u.spec, id: u.now.ID, group: u.now.group}
+		w := watch{check: check, unit: u, unwell: u.unwell, spec: u.spec, id: u.now.ID, group: u.now.group}
 		u.watched.Go(func() { w.run(ctx) })
 	}
 }
 
+// unwatch has the process watched no more. It does not wait for a look that is under way: nobody listens to what that finds.
 func (u *unit) unwatch() {
 	if u.watch != nil {
 		u.watch()
-		u.watched.Wait()
 		u.watch = nil
 	}
-	u.ready = nil
-	select {
-	case <-u.unwell:
-	default:
-	}
+	u.ready, u.unwell = nil, nil
 }
 
 // settled is called when it is known whether a process is ready.

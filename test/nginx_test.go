@@ -11,28 +11,15 @@ import (
 	"syscall"
 	"testing"
 
+	"serval/internal/site"
 	"serval/internal/testkit"
 )
 
 // nginx starts one of its own in front of the socket that upstream names, and returns where it listens.
 func nginx(t *testing.T, upstream string) (url string) {
 	t.Helper()
-	program := testkit.Need(t, "nginx")
 	dir := testkit.ShortDir(t)
-	conf := filepath.Join(dir, "nginx.conf")
-	write(t, conf, fmt.Sprintf(`
-daemon off;
-master_process off;
-pid %[1]s/pid;
-error_log stderr warn;
-events { worker_connections 1024; }
-http {
-  access_log off;
-  client_body_temp_path %[1]s/body;
-  proxy_temp_path %[1]s/proxy;
-  fastcgi_temp_path %[1]s/fastcgi;
-  uwsgi_temp_path %[1]s/uwsgi;
-  scgi_temp_path %[1]s/scgi;
+	return serveByNginx(t, dir, fmt.Sprintf(`
   client_max_body_size 0;
   map $http_upgrade $connection_upgrade { default upgrade; '' ''; }
   upstream app { server %[2]s; keepalive 8; }
@@ -50,8 +37,31 @@ http {
       proxy_next_upstream off;
     }
   }
-}
 `, dir, upstream))
+}
+
+// serveByNginx starts an nginx with these settings, which listens on the unix socket "listen" of the directory, and returns
+// where that is.
+func serveByNginx(t *testing.T, dir, settings string) (url string) {
+	t.Helper()
+	program := testkit.Need(t, "nginx")
+	conf := filepath.Join(dir, "nginx.conf")
+	write(t, conf, fmt.Sprintf(`
+daemon off;
+master_process off;
+pid %[1]s/pid;
+error_log stderr warn;
+events { worker_connections 1024; }
+http {
+  access_log off;
+  client_body_temp_path %[1]s/body;
+  proxy_temp_path %[1]s/proxy;
+  fastcgi_temp_path %[1]s/fastcgi;
+  uwsgi_temp_path %[1]s/uwsgi;
+  scgi_temp_path %[1]s/scgi;
+%[2]s
+}
+`, dir, settings))
 	cmd := exec.Command(program, "-p", dir, "-c", conf, "-e", "stderr")
 	errs, err := os.Create(filepath.Join(dir, "stderr"))
 	if err != nil {
@@ -183,6 +193,22 @@ func TestACableThroughNginx(t *testing.T) {
 		k.expect(`"shouted":"through nginx"`)
 		k.hangUp()
 	}
+}
+
+// The site that Serval writes is as good as one written by hand.
+func TestACableThroughTheSiteThatServalWrites(t *testing.T) {
+	t.Parallel()
+	dir := testkit.ShortDir(t)
+	testkit.Start(t, "cable", "-b", "unix://"+dir+"/app")
+	text, err := site.Site{App: "my-app", Directory: dir, Root: dir, Server: "Serval", Upstream: dir + "/app"}.Write()
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := serveByNginx(t, dir, strings.Replace(text, "listen 80 ", "listen unix:"+dir+"/listen ", 1))
+	k := openCable(t, testkit.DialURL(t, url), echoChannel)
+	k.perform("shout", "through the site")
+	k.expect(`"shouted":"through the site"`)
+	k.hangUp()
 }
 
 func TestAnUploadThatNginxBreaksOffReachesNobody(t *testing.T) {

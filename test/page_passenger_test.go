@@ -41,6 +41,7 @@ func TestPassengerServesAnAppWithoutCustomWeb(t *testing.T) {
 	if status, text := h.get("/file.txt"); status != 200 || text != "a file\n" {
 		t.Errorf("the file is answered with %d, %q", status, text)
 	}
+	h.sendsFiles()
 	if owner := strings.TrimSpace(h.Do("bash", "-c", "ps -o user= -p $(pgrep -f '^Passenger RubyApp: /srv/app')")); owner != "www-data" {
 		t.Errorf("the app runs as %q", owner)
 	}

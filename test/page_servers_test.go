@@ -75,6 +75,7 @@ func (h *pageHost) servesBehindNginx(s pageServer) {
 	if status, text := h.get("/file.txt"); status != 200 || text != "a file\n" {
 		h.t.Errorf("the file is answered with %d, %q", status, text)
 	}
+	h.sendsFiles()
 	if _, text := h.get("/greeting"); text != "hello" {
 		h.t.Errorf("the environment file says hello, and the app %q", text)
 	}

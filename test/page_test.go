@@ -28,8 +28,10 @@ const pageManifest = `production:
 // pageApp answers with its release and with what it was told.
 const pageApp = `
 $stdout.sync = true
+use Rack::Sendfile, "X-Accel-Redirect"
 RELEASE = File.read(File.expand_path("release", __dir__))
 run lambda { |env|
+  next [200, { "Content-Type" => "text/plain" }, File.open(File.expand_path("private.txt", __dir__))] if env["PATH_INFO"] == "/download"
   text = case env["PATH_INFO"]
          when "/env" then env.select { |_, value| value.is_a?(String) }.map { |key, value| "#{key}=#{value}" }.sort.join("\n")
          when "/greeting" then ENV["GREETING"]
@@ -62,6 +64,7 @@ func newPageHost(t *testing.T, files map[string]string) *pageHost {
 	h.Write("/srv/app/config.ru", pageApp)
 	h.Write("/srv/app/Gemfile", "gem \"rack\"\n")
 	h.Write("/srv/app/public/file.txt", "a file\n")
+	h.Write("/srv/app/private.txt", "not for everybody\n")
 	for name, text := range files {
 		h.Write("/srv/app/"+name, text)
 	}
@@ -102,6 +105,25 @@ func (h *pageHost) front() {
 	h.types("nginx -t")
 	h.types("systemctl start nginx")
 	h.answers()
+}
+
+// sendsFiles checks that nginx sends the files that the app names, and nobody else gets them.
+func (h *pageHost) sendsFiles() {
+	h.t.Helper()
+	response, err := http.Get(h.url() + "/download")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != 200 || string(text) != "not for everybody\n" || response.Header.Get("ETag") == "" {
+		h.t.Errorf("the app names a file, and nginx answers %s, %q, %v", response.Status, text, response.Header)
+	}
+	for _, path := range []string{"/__app_files__/private.txt", "/../private.txt", "/private.txt"} {
+		if _, text := h.get(path); strings.Contains(text, "everybody") {
+			h.t.Errorf("%s is answered with %q", path, text)
+		}
+	}
 }
 
 // deploy makes another release, which answers with its number.

@@ -12,7 +12,7 @@ import (
 func TestASiteHasWhatTheProcfileSays(t *testing.T) {
 	for _, c := range []struct{ procfile, want, lacks string }{
 		{"custom_web: bundle exec puma -e $RACK_ENV -b unix:///tmp/web_server.sock --pidfile /tmp/web_server.pid\n", "  server unix:/tmp/web_server.sock;\n", "passenger"},
-		{"custom_web: serval -b $CUSTOM_WEB_SOCKET_FILE\n", "  server unix:/tmp/web_server.sock;\n", "X-Accel-Redirect"},
+		{"custom_web: serval -b $CUSTOM_WEB_SOCKET_FILE\n", "  server unix:/tmp/web_server.sock;\n", "X-Sendfile-Type X-Accel-Redirect"},
 		{"custom_web: serval -p ${PORT:-3000}\n", "  server 127.0.0.1:3000;\n", "unix:"},
 		{"worker: x\n", "  passenger_env_var STACK_PATH ", "proxy_pass"},
 	} {

@@ -118,7 +118,13 @@ func (s Site) Peer() (string, error) {
 // Upgrade is the variable with what becomes of Connection. Names of variables have no -.
 func (s Site) Upgrade() string { return "$" + strings.ReplaceAll(s.App, "-", "_") + "_connection" }
 
-// Spools reports whether the web server keeps bodies on disk itself, both ways, so that nginx need not, and sends files.
+// Files is where, inside nginx, the files below Root are.
+func (s Site) Files() string { return "/__" + s.App + "_files__/" }
+
+// Mapping tells Rack::Sendfile what to say for a file's path.
+func (s Site) Mapping() string { return s.Root + "/=" + s.Files() }
+
+// Spools reports whether the web server keeps bodies on disk itself, both ways, so that nginx need not, and sends the app's files.
 func (s Site) Spools() bool { return s.Server == "Serval" }
 
 // Variable is a variable with its value.

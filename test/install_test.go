@@ -1,6 +1,7 @@
 package test
 
 import (
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -133,6 +134,14 @@ func TestAnAppIsInstalledChangedAndUninstalled(t *testing.T) {
 	testkit.WaitFor(t, "the second worker to speak", func() bool { return strings.Contains(log("worker_2.log"), "talker.rb 1012 as "+uid+", one two") })
 	if owner := h.Do("stat", "-c", "%U %a", "/srv/blog/current/log/custom_web.log", "/srv/blog/current/log"); owner != "deploy 640\ndeploy 755\n" {
 		t.Errorf("the log belongs to %s", owner)
+	}
+	if _, err := exec.LookPath("logrotate"); err == nil {
+		h.Do("logrotate", "--force", "--verbose", "/etc/logrotate.d/cloud66_blog")
+		if now, before := log("worker_2.log"), log("worker_2.log.1"); now != "" || !strings.Contains(before, "talker.rb 1012") {
+			t.Errorf("after a rotation the log has %q, and had %q", now, before)
+		}
+		h.Do("systemctl", "kill", "--signal=HUP", units[3])
+		testkit.WaitFor(t, "the second worker to go on speaking", func() bool { return log("worker_2.log") == "got HUP\n" })
 	}
 	main := h.Show(units[0], "MainPID")
 

@@ -80,6 +80,8 @@ func (a *goldenApp) option(t *testing.T, line string) {
 		if err := os.Symlink("releases/1", a.directory); err != nil {
 			t.Fatal(err)
 		}
+	case "logrotate":
+		a.systemd.Logrotate = filepath.Join(a.top, "logrotate.d")
 	case "directory":
 		a.directory = filepath.Join(a.top, value)
 	case "systemd":
@@ -150,6 +152,7 @@ func TestUnitsAreAsTheirGoldenFilesSay(t *testing.T) {
 			}
 		}
 		a.verify(t, units)
+		a.rotate(t)
 		return strings.ReplaceAll(b.String(), a.top, "")
 	})
 }
@@ -167,4 +170,39 @@ func (a *goldenApp) verify(t *testing.T, units []string) {
 	if len(wrong) > 0 || err != nil {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, said)
 	}
+}
+
+// rotate has logrotate itself rotate the logs that install tells it of, where there is one.
+func (a *goldenApp) rotate(t *testing.T) {
+	t.Helper()
+	logrotate, err := exec.LookPath("logrotate")
+	if err != nil || a.systemd.Logrotate == "" || os.Geteuid() != 0 {
+		return
+	}
+	logs := []string{"custom_web.log", "worker_1.log", "worker_12.log"}
+	for _, name := range logs {
+		a.write(t, strings.TrimPrefix(filepath.Join(a.directory, "log", name), a.top), "said\n", 0o666)
+	}
+	a.write(t, "rotation", strings.ReplaceAll(a.rotation(t), "su daemon daemon", "su root root"), 0o644)
+	if said, err := exec.Command(logrotate, "--force", "--state", filepath.Join(a.top, "logrotate.state"), filepath.Join(a.top, "rotation")).CombinedOutput(); err != nil || len(said) > 0 {
+		t.Errorf("logrotate: %v\n%s", err, said)
+	}
+	for _, name := range logs {
+		log := filepath.Join(a.directory, "log", name)
+		before, _ := os.ReadFile(log + ".1")
+		if now, err := os.ReadFile(log); err != nil || len(now) > 0 || string(before) != "said\n" {
+			t.Errorf("%s has %q now, and had %q", log, now, before)
+		}
+	}
+}
+
+func (a *goldenApp) rotation(t *testing.T) string {
+	t.Helper()
+	for _, f := range a.files(t) {
+		if filepath.Dir(f.Path) == a.systemd.Logrotate {
+			return f.Text
+		}
+	}
+	t.Fatal("logrotate is told nothing")
+	return ""
 }

@@ -18,7 +18,12 @@ func New(serval, stateDir string) (*Systemd, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Systemd{Directory: UnitDirectory, Version: version, Serval: serval, StateDir: stateDir, Readable: Readable}, nil
+	s := &Systemd{Directory: UnitDirectory, Version: version, Serval: serval, StateDir: stateDir, Readable: Readable}
+	const logrotate = "/etc/logrotate.d"
+	if info, err := os.Stat(logrotate); err == nil && info.IsDir() {
+		s.Logrotate = logrotate
+	}
+	return s, nil
 }
 
 // systemdVersion is that of the systemd that is installed: 252.

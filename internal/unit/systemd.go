@@ -19,6 +19,7 @@ type Systemd struct {
 	Version   int    // of systemd
 	Serval    string // the program's path, for units that call it
 	StateDir  string // of the app
+	Logrotate string // the directory of logrotate's configuration; empty: there is none
 	Readable  func(path, user, group string) bool
 }
 
@@ -36,8 +37,8 @@ func (s *Systemd) Check() error {
 	return nil
 }
 
-// Files are the units, the links by which they are started at boot, copies of environment files where they are needed, and the
-// directory of the logs.
+// Files are the units, the links by which they are started at boot, copies of environment files where they are needed, and what
+// logrotate is told.
 func (s *Systemd) Files(i installation.Installation, p plan.Plan, services []installation.Service) ([]installation.File, error) {
 	envFiles, err := s.environmentFiles(i)
 	if err != nil {
@@ -57,6 +58,11 @@ func (s *Systemd) Files(i installation.Installation, p plan.Plan, services []ins
 		}
 		files = append(files, units...)
 	}
+	rotation, err := r.rotation()
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, rotation...)
 	for _, service := range services {
 		files = append(files, s.enabled("multi-user.target", service.Unit, p.Template(service.Process)))
 	}

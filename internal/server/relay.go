@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"serval/internal/dispatch"
+	"serval/internal/wire"
 )
 
 // relay stands between an app that has taken its client's connection over and a client that speaks TLS: the app gets one end of
@@ -34,7 +35,11 @@ var relayPool = sync.Pool{New: func() any { return new([relayPiece]byte) }}
 
 // relay gives the app one end of a relay, which has the connection from now on.
 func (c *conn) relay(give dispatch.Give, leftover []byte) {
-	r, f, err := newRelay(c, leftover)
+	var ahead []byte
+	if len(leftover) > wire.MaxText { // more than can go along
+		ahead, leftover = leftover, nil
+	}
+	r, f, err := newRelay(c, ahead)
 	if err != nil {
 		c.notGiven(err)
 		give(nil, nil)
@@ -42,7 +47,7 @@ func (c *conn) relay(give dispatch.Give, leftover []byte) {
 	}
 	c.lent = true
 	c.srv.relay(r)
-	give(f, nil)
+	give(f, leftover)
 }
 
 // newRelay returns a relay for a hijacked connection, and the app's end of it.
@@ -82,27 +87,30 @@ func (r *relay) close() {
 	r.c.nc.Close()
 }
 
-// toApp passes on what the client sends. Its end is passed on, too: the app may have more to say.
+// toApp passes on what the client sends. Its end is passed on, too: the app may have more to say. When the app has closed its
+// end, what still comes is dropped: what the app wrote before may be on its way to the client.
 func (r *relay) toApp() {
-	_, err := r.pair.Write(r.in)
+	deaf := false
+	hear := func(data []byte) error {
+		if len(data) > 0 && !deaf {
+			_, err := r.pair.Write(data)
+			deaf = err != nil
+		}
+		if r.c.tunnel.waiting() > sealAtOnce+sealAtOnce/4+maxUnasked {
+			return errors.New("the client wants answers to its TLS messages and reads none")
+		}
+		return nil
+	}
+	err := hear(r.in)
 	r.in = nil
+	if err == nil {
+		err = r.copy(r.c.raw, r.c.tunnel.read, hear)
+	}
 	if err != nil {
 		r.close()
 		return
 	}
-	err = r.copy(r.c.raw, r.c.tunnel.read, func(data []byte) error {
-		_, err := r.pair.Write(data)
-		if err == nil && r.c.tunnel.waiting() > maxUnasked {
-			err = errors.New("the client wants answers to its TLS messages and reads none")
-		}
-		return err
-	})
-	if err == nil {
-		err = r.pair.CloseWrite()
-	}
-	if err != nil {
-		r.close()
-	}
+	r.pair.CloseWrite() //nolint:errcheck // an app that is gone needs no goodbye
 }
 
 // toClient passes on what the app writes. When the app has closed the connection, the client has a moment to close it as well.

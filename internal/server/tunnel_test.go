@@ -86,7 +86,7 @@ func selfSigned(name string) tls.Certificate {
 // whose listeners or clients do not speak it.
 const notInTunnel = "Allocates|Tunnel|Relay|CanGoAlong|GoToTheSuccessor|AreCountedOn|TravelsAlong|GoAfterTheirResponse|" +
 	"PipelinedRequestsGoAlong|EndWhereTheyBegan|AReleaseThat|NoticeThatTheyMove|WaitsToBeAccepted|ClientsAreRefused|" +
-	"SteadyReader|CameBeforeTheTimeout"
+	"SteadyReader|CameBeforeTheTimeout|TurnedAway"
 
 // Whatever holds for connections holds for those that speak TLS: the same tests once more, by this very binary.
 func TestTheTestsOfThisPackageHoldInTunnels(t *testing.T) {
@@ -244,9 +244,9 @@ func TestARelayPassesOnAllThatIsSaid(t *testing.T) {
 		random := mathrand.New(mathrand.NewPCG(seed, 1))
 		sizes := [2]int{random.IntN(3 << 20), random.IntN(3 << 20)}
 		appFirst := seed%2 == 0
-		given := make(chan *os.File, 1)
+		given, early := make(chan *os.File, 1), make(chan string, 1)
 		s, addr, _ := tunneling(t, Config{}, &app{handle: func(r *dispatch.Request) {
-			r.Responder.HijackHead(101, []byte("upgrade\x00x\x00"), nil, func(f *os.File, _ []byte) { given <- f })
+			r.Responder.HijackHead(101, []byte("upgrade\x00x\x00"), nil, func(f *os.File, leftover []byte) { early <- string(leftover); given <- f })
 		}})
 		c := dialTunnel(t, addr)
 		c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\nearly")
@@ -254,7 +254,10 @@ func TestARelayPassesOnAllThatIsSaid(t *testing.T) {
 		if err != nil || head.StatusCode != 101 {
 			t.Fatal(err)
 		}
-		conn, err := net.FileConn(<-given)
+		before := <-early
+		f := <-given
+		conn, err := net.FileConn(f)
+		f.Close()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -274,8 +277,8 @@ func TestARelayPassesOnAllThatIsSaid(t *testing.T) {
 			}
 		})
 		both.Go(func() {
-			got := make([]byte, 5+len(toApp))
-			if _, err := io.ReadFull(end, got); err != nil || string(got[:5]) != "early" || !bytes.Equal(got[5:], toApp) {
+			got := append([]byte(before), make([]byte, 5-len(before)+len(toApp))...)
+			if _, err := io.ReadFull(end, got[len(before):]); err != nil || string(got[:5]) != "early" || !bytes.Equal(got[5:], toApp) {
 				t.Errorf("seed %d: the app got something else, %v", seed, err)
 			}
 			if !appFirst {

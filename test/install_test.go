@@ -292,6 +292,11 @@ func TestAnInstallRefusesWhatCannotWork(t *testing.T) {
 	if said, status := other("--prefix", "serval"); status != 1 || !strings.Contains(said, "serval_web_server.service is there already, and serval install has not written it") {
 		t.Errorf("status %d: %s", status, said)
 	}
+	h.Write("/srv/other/Procfile", "custom_web: serval -b unix:///tmp/web_server.sock\n")
+	if said, status := other("--prefix", "other"); status != 1 || !strings.Contains(said, "/tmp/web_server.sock is the socket of the app blog in /srv/blog/current: have the command name another, such as /run/other.sock") {
+		t.Errorf("status %d: %s", status, said)
+	}
+	h.Write("/srv/other/Procfile", "custom_web: serval -b unix:///tmp/other.sock\n")
 	h.Do("chmod", "o+w", "/srv/other")
 	said, status := other("--prefix", "other")
 	if status != 0 {

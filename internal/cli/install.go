@@ -150,6 +150,9 @@ func (w *wanted) install(ctx context.Context, streams Streams) error {
 	if err := p.refuseEdited(w.force); err != nil {
 		return err
 	}
+	if err := p.refuseTaken(); err != nil {
+		return err
+	}
 	if err := p.apply(ctx); err != nil {
 		return err
 	}
@@ -396,10 +399,35 @@ func (p *project) refuseEdited(force bool) error {
 
 // ownerOf is the installation of another app that a file belongs to, or nil.
 func ownerOf(path, state string) *installation.Installation {
-	states, _ := filepath.Glob(filepath.Join(filepath.Dir(state), "*")) //nolint:errcheck // it is for a sentence only
+	for _, other := range others(state) {
+		if slices.Contains(other.Files, path) {
+			return other
+		}
+	}
+	return nil
+}
+
+// others are the installations of other apps.
+func others(state string) (found []*installation.Installation) {
+	states, _ := filepath.Glob(filepath.Join(filepath.Dir(state), "*")) //nolint:errcheck // the pattern is well-formed but for odd names
 	for _, other := range states {
-		if i, err := installation.Load(other); err == nil && i != nil && other != state && slices.Contains(i.Files, path) {
-			return i
+		if i, err := installation.Load(other); err == nil && i != nil && other != state {
+			found = append(found, i)
+		}
+	}
+	return found
+}
+
+// refuseTaken refuses a socket that systemd holds for another app: it would take the path from that.
+func (p *project) refuseTaken() error {
+	for _, s := range p.services {
+		if !s.Process.Web || s.Socket == "" {
+			continue
+		}
+		for _, other := range others(p.state) {
+			if slices.ContainsFunc(other.Files, func(path string) bool { return unit.Listens(path, s.Socket) }) {
+				return fmt.Errorf("%s is the socket of the app %s in %s: have the command name another, such as /run/%s.sock", s.Socket, other.App, other.Directory, p.next.App)
+			}
 		}
 	}
 	return nil

@@ -38,6 +38,15 @@ func absolute(s installation.Service) bool {
 	return filepath.IsAbs(strings.TrimPrefix(strings.TrimPrefix(written, "unix:"), "//"))
 }
 
+// Listens reports whether a file is a unit that install has written for a socket.
+func Listens(path, socket string) bool {
+	if filepath.Ext(path) != ".socket" {
+		return false
+	}
+	text, err := os.ReadFile(path)
+	return err == nil && strings.Contains(string(text), "\nListenStream="+percent(socket)+"\n")
+}
+
 // gateName is the name of what the socket starts when somebody connects.
 func gateName(socket string) string { return strings.TrimSuffix(socket, ".socket") + "_gate.service" }
 

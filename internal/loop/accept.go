@@ -17,22 +17,25 @@ const keepAlive = 15
 // Listener accepts connections as Sockets. Package net would have the runtime's poller watch each of them, which then wakes up
 // for each of its requests, for nothing.
 type Listener struct {
-	net.Listener         // the one it accepts from
-	socket       *Socket // a duplicate of that one's descriptor
+	net.Listener // the one it accepts from
+	raw          syscall.RawConn
+	socket       *Socket // has the same descriptor, and waits for it
 }
 
-// Listen accepts from l. l must not accept any more itself.
+// Listen accepts from l, which must not accept any more itself.
 func Listen(l net.Listener) (*Listener, error) {
-	fd, err := duplicate(l)
+	raw, err := rawConn(l)
 	if err != nil {
 		return nil, err
 	}
-	s := New(fd, nil)
-	if err := s.Watch(false, func() {}); err != nil {
-		s.Close()
+	s := &Socket{borrowed: true}
+	if err := raw.Control(func(fd uintptr) { s.fd = int(fd) }); err != nil {
 		return nil, err
 	}
-	return &Listener{l, s}, nil
+	if err := s.Watch(false, func() {}); err != nil {
+		return nil, err
+	}
+	return &Listener{l, raw, s}, nil
 }
 
 // Accept waits for a connection.
@@ -40,13 +43,19 @@ func (l *Listener) Accept() (net.Conn, error) {
 	var fd int
 	var from unix.Sockaddr
 	var err error
-	closed := l.socket.await(&l.socket.in, func(listening uintptr) bool {
+	accept := func(listening uintptr) {
 		for {
 			fd, from, err = unix.Accept4(int(listening), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 			if err != unix.EINTR && err != unix.ECONNABORTED {
-				return err != unix.EAGAIN
+				return
 			}
 		}
+	}
+	closed := l.socket.await(&l.socket.in, func(uintptr) bool {
+		if failed := l.raw.Control(accept); failed != nil {
+			err = failed
+		}
+		return err != unix.EAGAIN
 	})
 	if closed != nil {
 		return nil, closed
@@ -93,11 +102,7 @@ func (s *Socket) tune() {
 
 // duplicate is a descriptor of its own for what c has one for.
 func duplicate(c any) (fd int, err error) {
-	sc, ok := c.(syscall.Conn)
-	if !ok {
-		return -1, errors.New("it has no descriptor")
-	}
-	raw, err := sc.SyscallConn()
+	raw, err := rawConn(c)
 	if err != nil {
 		return -1, err
 	}
@@ -105,4 +110,12 @@ func duplicate(c any) (fd int, err error) {
 		return -1, closed
 	}
 	return fd, os.NewSyscallError("fcntl", err)
+}
+
+func rawConn(c any) (syscall.RawConn, error) {
+	sc, ok := c.(syscall.Conn)
+	if !ok {
+		return nil, errors.New("it has no descriptor")
+	}
+	return sc.SyscallConn()
 }

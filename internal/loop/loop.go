@@ -100,7 +100,7 @@ func newLoop() (l *Loop, err error) {
 	if l.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, err
 	}
-	if err = l.add(l.bell, true, func(uint32) {}); err != nil { // edge-triggered: it need not be read
+	if _, err = l.add(l.bell, true, func(uint32) {}); err != nil { // edge-triggered: it need not be read
 		return nil, err
 	}
 	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: nested}
@@ -114,8 +114,8 @@ const nested = -1
 // is there to read is read at once or remembered.
 const interest = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
 
-// add watches fd. ready is called by the loop's thread.
-func (l *Loop) add(fd int, prompt bool, ready func(events uint32)) error {
+// add watches fd. ready is called by the loop's thread. The generation is for remove.
+func (l *Loop) add(fd int, prompt bool, ready func(events uint32)) (generation int32, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if fd >= len(l.watches) {
@@ -125,11 +125,10 @@ func (l *Loop) add(fd int, prompt bool, ready func(events uint32)) error {
 	w.generation++
 	w.ready = ready
 	event := unix.EpollEvent{Events: interest, Fd: int32(fd), Pad: w.generation}
-	err := unix.EpollCtl(l.epoll(prompt), unix.EPOLL_CTL_ADD, fd, &event)
-	if err != nil {
+	if err = unix.EpollCtl(l.epoll(prompt), unix.EPOLL_CTL_ADD, fd, &event); err != nil {
 		w.ready = nil
 	}
-	return err
+	return w.generation, err
 }
 
 func (l *Loop) epoll(prompt bool) int {
@@ -141,9 +140,12 @@ func (l *Loop) epoll(prompt bool) int {
 
 // remove watches fd no more. It is to be called before fd is closed: the file behind it may live on in another process, and
 // would go on to be heard.
-func (l *Loop) remove(fd int, prompt bool) {
+func (l *Loop) remove(fd int, generation int32, prompt bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.watches[fd].generation != generation {
+		return // it was closed by somebody else, and the number has come to mean another file
+	}
 	l.watches[fd].ready = nil
 	unix.EpollCtl(l.epoll(prompt), unix.EPOLL_CTL_DEL, fd, nil) //nolint:errcheck // it is there
 }

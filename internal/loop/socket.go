@@ -17,9 +17,11 @@ import (
 // beyond that, for goroutines that want to wait; and it calls its owner when there is something to read and no goroutine
 // waits for it.
 type Socket struct {
-	loop     *Loop
+	loop     *Loop // nil: it is not watched
+	watched  int32 // the loop's generation of it
 	prompt   bool
 	fd       int
+	borrowed bool // fd is another's to close
 	readable func()
 	ended    atomic.Bool
 	remote   net.Addr
@@ -48,7 +50,7 @@ func (s *Socket) Watch(prompt bool, readable func()) error {
 		return net.ErrClosed
 	}
 	s.prompt, s.readable = prompt, readable
-	if err := l.add(s.fd, prompt, s.ready); err != nil {
+	if s.watched, err = l.add(s.fd, prompt, s.ready); err != nil {
 		return os.NewSyscallError("epoll_ctl", err)
 	}
 	s.loop = l
@@ -169,10 +171,13 @@ func (s *Socket) Close() error {
 	}
 	s.closed = true
 	if s.loop != nil {
-		s.loop.remove(s.fd, s.prompt)
+		s.loop.remove(s.fd, s.watched, s.prompt)
 	}
 	s.in.open()
 	s.out.open()
+	if s.borrowed {
+		return nil
+	}
 	return os.NewSyscallError("close", unix.Close(s.fd))
 }
 

@@ -331,6 +331,17 @@ func TestWhatCannotBeDoneWithServicesIsSaid(t *testing.T) {
 	if said := as("serval status"); !strings.Contains(said, "web       stopped") {
 		t.Errorf("another user is shown\n%s", said)
 	}
+	procfile := h.Do("cat", "/srv/blog/current/Procfile")
+	h.Write("/srv/blog/current/Procfile", "this is no Procfile\n")
+	h.refuses("Procfile:1", "start")
+	said, status := h.serval("status")
+	if status != 3 {
+		t.Errorf("with a broken Procfile, the status is %d", status)
+	}
+	h.expect(said, `^serval: Procfile:1`, `^serval: these are the services of the last install$`, `^web +stopped`, `^worker\.1 +stopped`, `^worker\.2 +stopped`, `^other\.1 +stopped`)
+	h.does("stop", "worker")
+	h.Write("/srv/blog/current/Procfile", procfile)
+
 	h.Do("systemctl", "mask", "--runtime", "cloud66_process_other@1.service")
 	h.refuses("other.1: the unit is masked", "start", "other")
 	h.Do("rm", "/etc/systemd/system/"+webUnit)

@@ -156,12 +156,20 @@ func (s *Systemd) stop(ctx context.Context, service installation.Service, say Pr
 		return nil
 	}
 	began := time.Now()
-	say(Event{service.Name, Doing, "stopping by " + service.Process.StopSequence.String()})
+	say(Event{service.Name, Doing, stopping(service)})
 	if err := s.job(ctx, service, s.conn.StopUnitContext); err != nil {
 		return s.failure(ctx, service, logEnd(service.Log), began, err)
 	}
 	say(Event{service.Name, Done, "stopped in " + seconds(began)})
 	return nil
+}
+
+// stopping says how a service is stopped, where that is known.
+func stopping(service installation.Service) string {
+	if sequence := service.Process.StopSequence; len(sequence) > 0 {
+		return "stopping by " + sequence.String()
+	}
+	return "stopping"
 }
 
 // Reload restarts the web server by its signal, if it has one to restart by, and has systemd reload other units that say how.

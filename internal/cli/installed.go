@@ -20,6 +20,7 @@ type installedApp struct {
 	state    string // where the record is
 	analysis analysis.Result
 	services []installation.Service
+	mistakes error // in the app's files, which then do not say what is to run
 }
 
 // findInstalled finds out what is installed of the app in a directory. Users other than root are shown what root installed.
@@ -75,7 +76,8 @@ func (i *installedApp) look(root bool, getenv func(string) string) error {
 		return err
 	}
 	if wrong := result.Findings.Errors(); len(wrong) > 0 {
-		return findings(wrong)
+		i.mistakes = findings(wrong)
+		return nil
 	}
 	i.analysis = result
 	i.services, err = i.Services(result.Plan)
@@ -171,7 +173,16 @@ func nearest(typed string, words []string) (best string) {
 	return best
 }
 
-// findInstalledHere is findInstalled for whoever runs this program.
+// findInstalledHere is findInstalled for whoever runs this program. Mistakes in the app's files are an error.
 func findInstalledHere(directory, app string) (*installedApp, error) {
+	i, err := findInstalledAnyway(directory, app)
+	if err == nil {
+		err = i.mistakes
+	}
+	return i, err
+}
+
+// findInstalledAnyway leaves it to the caller to look at mistakes.
+func findInstalledAnyway(directory, app string) (*installedApp, error) {
 	return findInstalled(directory, app, os.Geteuid() == 0, os.Getenv)
 }

@@ -30,7 +30,7 @@ func newLogs(streams Streams) *cobra.Command {
 			if lines < 0 {
 				return usagef("--lines %d is below 0: give a number of lines. See serval logs --help", lines)
 			}
-			app, err := findInstalledHere(f.directory, f.app)
+			app, err := findRemembered(f.directory, f.app, streams.Err)
 			if err != nil {
 				return err
 			}

@@ -135,7 +135,11 @@ func (f *serviceFlags) run(ctx context.Context, streams Streams, verb string, na
 	if f.timeout < 0 {
 		return usagef("--timeout %g is below 0: give the seconds to wait. See serval %s --help", f.timeout, verb)
 	}
-	app, err := findInstalledHere(f.directory, f.app)
+	find := findInstalledHere
+	if verb == "stop" {
+		find = func(directory, app string) (*installedApp, error) { return findRemembered(directory, app, streams.Err) }
+	}
+	app, err := find(f.directory, f.app)
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func newStatus(streams Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status [flags] [PROCESS…]",
 		RunE: func(cmd *cobra.Command, names []string) error {
-			app, err := findInstalledHere(f.directory, f.app)
+			app, err := findRemembered(f.directory, f.app, streams.Err)
 			if err != nil {
 				return err
 			}

@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"serval/internal/installation"
+	"serval/internal/plan"
+)
+
+// findRemembered is findInstalledHere for commands that only take the names of services: mistakes in the app's files are said, and
+// the services are those of the last install.
+func findRemembered(directory, app string, errs io.Writer) (*installedApp, error) {
+	i, err := findInstalledAnyway(directory, app)
+	if err != nil || i.mistakes == nil {
+		return i, err
+	}
+	if i.remember(); len(i.services) == 0 {
+		return nil, i.mistakes
+	}
+	fmt.Fprintf(errs, "serval: %v\nserval: these are the services of the last install\n", i.mistakes)
+	return i, nil
+}
+
+// remember has the services be those whose units install wrote: their names, units and logs.
+func (i *installedApp) remember() {
+	i.services, i.analysis.Plan = nil, plan.Plan{App: i.App, Directory: i.Directory, Prefix: i.Prefix}
+	for _, path := range i.Files {
+		unit := filepath.Base(path)
+		name, isProcess := strings.CutPrefix(strings.TrimSuffix(unit, "@.service"), i.Prefix+"_process_")
+		switch {
+		case strings.HasSuffix(filepath.Dir(path), ".wants"):
+		case unit == i.Prefix+"_web_server.service":
+			i.add(plan.Process{Name: "web", Web: true, Count: 1})
+		case isProcess && strings.HasSuffix(unit, "@.service"):
+			i.add(plan.Process{Name: name, Count: i.linked(name)})
+		}
+	}
+}
+
+// add adds a process with its services.
+func (i *installedApp) add(p plan.Process) {
+	i.analysis.Plan.Add(p)
+	first, last := 1, i.Count(p)
+	if p.Web {
+		first, last = 0, 0
+	}
+	for number := first; number <= last; number++ {
+		s := installation.Service{Process: p, Number: number, Unit: i.analysis.Plan.Unit(p, number), Name: "web", Directory: i.Directory}
+		log := "custom_web.log"
+		if !p.Web {
+			s.Name, log = p.Name+"."+strconv.Itoa(number), p.Name+"_"+strconv.Itoa(number)+".log"
+		}
+		s.Log = filepath.Join(i.Directory, "log", log)
+		i.services = append(i.services, s)
+	}
+}
+
+// linked is the highest number of a process's instances that install has had start at boot.
+func (i *installedApp) linked(name string) (highest int) {
+	for _, path := range i.Files {
+		number, is := strings.CutPrefix(filepath.Base(path), i.Prefix+"_process_"+name+"@")
+		n, err := strconv.Atoi(strings.TrimSuffix(number, ".service"))
+		if is && err == nil {
+			highest = max(highest, n)
+		}
+	}
+	return highest
+}

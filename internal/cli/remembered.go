@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"serval/internal/installation"
 	"serval/internal/plan"
 )
 
@@ -49,13 +48,7 @@ func (i *installedApp) add(p plan.Process) {
 		first, last = 0, 0
 	}
 	for number := first; number <= last; number++ {
-		s := installation.Service{Process: p, Number: number, Unit: i.analysis.Plan.Unit(p, number), Name: "web", Directory: i.Directory}
-		log := "custom_web.log"
-		if !p.Web {
-			s.Name, log = p.Name+"."+strconv.Itoa(number), p.Name+"_"+strconv.Itoa(number)+".log"
-		}
-		s.Log = filepath.Join(i.Directory, "log", log)
-		i.services = append(i.services, s)
+		i.services = append(i.services, i.Named(i.analysis.Plan, p, number))
 	}
 }
 

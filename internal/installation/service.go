@@ -90,8 +90,15 @@ func (i Installation) Template(p plan.Plan, process plan.Process) (Service, erro
 	return s, err
 }
 
-// service is the instance of a process with this number.
-func (i Installation) service(p plan.Plan, process plan.Process, number string, own map[string]string) (Service, error) {
+// Named is one instance of a process as far as its names go: its unit, its log, whose it is. It has neither words nor an
+// environment.
+func (i Installation) Named(p plan.Plan, process plan.Process, number int) Service {
+	s := i.named(p, process, strconv.Itoa(number))
+	s.Number = number
+	return s
+}
+
+func (i Installation) named(p plan.Plan, process plan.Process, number string) Service {
 	s := Service{Process: process, Unit: p.Template(process), Name: process.Name, Directory: i.Directory, User: process.User}
 	if s.User == "" || s.User == i.User {
 		s.User, s.Group = i.User, i.Group
@@ -103,6 +110,12 @@ func (i Installation) service(p plan.Plan, process plan.Process, number string, 
 		log = process.Name + "_" + number + ".log"
 	}
 	s.Log = filepath.Join(i.Directory, "log", log)
+	return s
+}
+
+// service is the instance of a process with this number.
+func (i Installation) service(p plan.Plan, process plan.Process, number string, own map[string]string) (Service, error) {
+	s := i.named(p, process, number)
 	env, err := i.variables(process, s.User, own)
 	if err != nil {
 		return Service{}, fmt.Errorf("%s: %w", process.Name, err)

@@ -145,7 +145,7 @@ class PillTest < Minitest::Test
     "Bluepill.application('blog')" => [1, "the application blog needs a block"],
     "Bluepill.application('blog') do |app|\n app.process('web')\nend" => [2, "the process web needs a block"],
     "Bluepill.application('blog') do |app|\n app.stop_signals = []\nend" => [2, /\Aan application has no stop_signals: it has working_dir/],
-    "Bluepill.application('blog') { process('web') { pidfile } }" => [1, /\ANameError: undefined local variable or method .pidfile. for process web/],
+    "Bluepill.application('blog') { process('web') { pidfile } }" => [1, /\ANameError: undefined local variable or method .pidfile. for /],
     "Bluepill.application('blog') do" => [nil, /syntax error|unexpected/]
   }.each do |text, (line, words)|
     define_method("test_a_mistake_has_its_line: #{text.inspect}") do

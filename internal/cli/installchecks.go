@@ -5,12 +5,14 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
 	"serval/internal/analysis"
 	"serval/internal/finding"
 	"serval/internal/installation"
+	"serval/internal/plan"
 	"serval/internal/unit"
 )
 
@@ -109,4 +111,73 @@ func (p *project) warnOfVariables(warn func(string, ...any)) {
 func there(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
+}
+
+// refuseEdited protects what somebody has written.
+func (p *project) refuseEdited(force bool) error {
+	if len(p.change.Edited) == 0 || force {
+		return nil
+	}
+	path := p.change.Edited[0]
+	if p.before != nil && slices.Contains(p.before.Files, path) {
+		return fmt.Errorf("%s was edited after it was installed: move the changes to a file of their own (systemctl edit %s), or give --force to have them overwritten", path, filepath.Base(path))
+	}
+	if other := ownerOf(path, p.state); other != nil {
+		return fmt.Errorf("%s belongs to the app %s in %s: choose other names with --prefix", path, other.App, other.Directory)
+	}
+	return fmt.Errorf("%s is there already, and serval install has not written it: choose other names with --prefix, take it away, or give --force to have it overwritten", path)
+}
+
+// ownerOf is the installation of another app that a file belongs to, or nil.
+func ownerOf(path, state string) *installation.Installation {
+	for _, other := range others(state) {
+		if slices.Contains(other.Files, path) {
+			return other
+		}
+	}
+	return nil
+}
+
+// others are the installations of other apps.
+func others(state string) (found []*installation.Installation) {
+	states, _ := filepath.Glob(filepath.Join(filepath.Dir(state), "*")) //nolint:errcheck // the pattern is well-formed but for odd names
+	for _, other := range states {
+		if i, err := installation.Load(other); err == nil && i != nil && other != state {
+			found = append(found, i)
+		}
+	}
+	return found
+}
+
+// refuseTaken refuses a socket that systemd holds for another app: it would take the path from that.
+func (p *project) refuseTaken() error {
+	for _, s := range p.services {
+		if !s.Process.Web || s.Socket == "" {
+			continue
+		}
+		for _, other := range others(p.state) {
+			if slices.ContainsFunc(other.Files, func(path string) bool { return unit.Listens(path, s.Socket) }) {
+				return fmt.Errorf("%s is the socket of the app %s in %s: have the command name another, such as /run/%s.sock", s.Socket, other.App, other.Directory, p.next.App)
+			}
+		}
+	}
+	return nil
+}
+
+// checkPrograms refuses commands that nobody could execute, those of processes without instances included.
+func checkPrograms(i installation.Installation, p plan.Plan) error {
+	for _, process := range p.Processes {
+		s, err := i.Template(p, process)
+		if err != nil {
+			return err
+		}
+		if filepath.IsAbs(s.Argv[0]) {
+			if info, err := os.Stat(s.Argv[0]); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+				continue
+			}
+			return fmt.Errorf("%s: there is no program %s: install it, or put the command right", process.Name, s.Argv[0])
+		}
+		return fmt.Errorf("%s: there is no program %s in PATH (%s): install it, or give PATH another value in the environment file", process.Name, s.Argv[0], valueOf(s.Env, "PATH"))
+	}
+	return nil
 }

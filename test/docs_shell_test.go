@@ -52,7 +52,7 @@ func newPageShell(t *testing.T) *pageShell {
 	s.dir, s.bin = filepath.Join(s.top, "work"), filepath.Join(s.top, "usr/local/bin")
 	s.mkdir("work")
 	// Pages rely on the default port, and tests must not meet on it.
-	wrapper := fmt.Sprintf("#!/bin/bash\n[[ $1 == ctl || $1 == analyze || $1 == nginx ]] && exec %s \"$@\"\nfor arg; do [[ $arg == -[pb]* || $arg == --port* || $arg == --bind* ]] && exec %[1]s \"$@\"; done\nexec %[1]s -p %[2]s \"$@\"\n",
+	wrapper := fmt.Sprintf("#!/bin/bash\n[[ $1 =~ ^(ctl|analyze|nginx|install|uninstall|diff|up|supervise|start|stop|restart|reload|status|logs|scale)$ ]] && exec %s \"$@\"\nfor arg; do [[ $arg == -[pb]* || $arg == --port* || $arg == --bind* ]] && exec %[1]s \"$@\"; done\nexec %[1]s -p %[2]s \"$@\"\n",
 		testkit.Binary(t), ports["9292"])
 	s.write(filepath.Join(s.bin, "serval"), wrapper, 0o755)
 	s.write(filepath.Join(s.top, "home", ".curlrc"), "no-progress-meter\n", 0o644) // as on a terminal

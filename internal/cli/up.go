@@ -124,6 +124,7 @@ func (f *upFlags) up(ctx context.Context, names []string, streams Streams) error
 	if err := s.Open(); err != nil {
 		return err
 	}
+	out.line("", "Ctrl-C stops all processes")
 	if err := s.Begin(specs); err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ const (
 	pageSteady  = time.Second            // of load before the first action
 	pagePause   = 300 * time.Millisecond // between two
 	pagePatient = time.Minute            // for an action
+	pageRow     = 30                     // answers of a release, all from one worker by chance once in 2^30
 	pageClients = 50                     // of wrk
 )
 

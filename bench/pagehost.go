@@ -80,7 +80,7 @@ func (h *pageHost) serves(ctx context.Context) error {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", h.path(pageSocket))
 	}}}
-	for ; row < 8; row++ {
+	for ; row < pageRow; row++ {
 		text, err := answer(ctx, &client, "app")
 		if ctx.Err() != nil {
 			return fmt.Errorf("release %d does not answer (%q, %w)", h.release, text, err)

@@ -17,9 +17,9 @@ func (r pageRun) String() string {
 // pageTable has a row for each action, and a column for each server.
 func pageTable(runs []pageRun, load string) table {
 	yes := map[bool]string{true: "yes", false: "no"}
-	t := table{title: "On the unix socket, 500 requests a second", head: []string{"action", "preload", "boot", "server", "times", "failed", "silence", "steady", "took"},
+	t := table{title: "On the unix socket, 500 requests a second", head: []string{"action", "preload", "boot", "server", "times", "failed", "silence", "steady", "sent late", "took"},
 		notes: []string{"Silence is the longest time without an answer, the median of all times and, in brackets, the worst. Steady is that of the second before the first. " +
-			"Took is the time until only the new release answers."}}
+			"Sent late is the most that the load generator waited for a processor: so much of a silence may be its own. Took is the time until only the new release answers."}}
 	if load == "saturated" {
 		t = table{title: fmt.Sprintf("Through nginx, %d clients that never pause", pageClients), head: []string{"action", "preload", "boot", "server", "times", "failed", "slowest request", "took"}}
 	}
@@ -36,7 +36,7 @@ func pageTable(runs []pageRun, load string) table {
 			if load == "saturated" {
 				row = append(row, shortTime(r.Slowest))
 			} else {
-				row = append(row, medianAndMost(r.Silences), shortTime(r.Steady))
+				row = append(row, medianAndMost(r.Silences), shortTime(r.Steady), shortTime(r.Lag))
 			}
 			t.rows = append(t.rows, append(row, shortTime(median(r.Took))))
 		}
@@ -77,7 +77,7 @@ func pageWords(runs []pageRun) []string {
 func pageMethod(o Options) []string {
 	return []string{
 		"A machine with a systemd of its own (script/systemd-sandbox). `serval install` writes the units for the page's Procfile line and for the same with Serval, from a manifest that says " +
-			"`restart_signal: usr1`; two workers each; `serval nginx` writes the site. An action begins with another release and is over when eight answers in a row are that release's.",
+			"`restart_signal: usr1`; two workers each; `serval nginx` writes the site. An action begins with another release and is over when " + fmt.Sprint(pageRow) + " answers in a row are that release's.",
 		fmt.Sprintf("On the socket, %d requests a second come in an open loop, half of them POST, each on a connection of its own, from a second before the first action to the end. Through nginx, wrk has %d clients, "+
 			"and one action is done. Boot is how long the app takes to load.", openRate, pageClients),
 	}

@@ -125,7 +125,10 @@ func TestAnAppIsInstalledChangedAndUninstalled(t *testing.T) {
 		t.Errorf("status %d, there is a difference\n%s", status, said)
 	}
 
-	h.Do(append([]string{"systemctl", "start"}, units...)...)
+	h.Do("systemctl", "start", "sockets.target", "multi-user.target") // as a boot does
+	for _, unit := range units {
+		h.AwaitShow(unit, "ActiveState", "active")
+	}
 	uid := strings.TrimSpace(h.Do("id", "-u", "deploy"))
 	if got, want := h.get(), "1 "+uid+" one two /srv/blog/current"; got != want {
 		t.Errorf("the web server says %q in place of %q", got, want)

@@ -98,6 +98,12 @@ sleep 0.2; systemctl start `+unit+`; wait`)
 			}
 			h.Do("systemctl", "start", unit)
 			h.get()
+
+			// Another socket is that of the web server when its unit is started again.
+			h.Write("/srv/blog/current/Procfile", "custom_web: "+strings.Replace(c.line, "/tmp/web_server.sock", "/tmp/new.sock", 1)+"\n")
+			h.expect(h.does("install"), "^The socket is the old one until systemctl restart cloud66_web_server.socket, which restarts the web server, too.$")
+			h.Do("systemctl", "restart", "cloud66_web_server.socket")
+			h.Do("curl", "--no-progress-meter", "--max-time", "30", "--unix-socket", "/tmp/new.sock", "http://localhost/")
 		})
 	}
 }

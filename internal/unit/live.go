@@ -113,9 +113,13 @@ func (s *Systemd) Hints(before *installation.Installation, services []installati
 		return []string{"Start it by serval start, or systemctl start " + services[0].Unit}
 	}
 	for _, path := range changed {
-		if strings.HasSuffix(path, ".service") || strings.HasSuffix(path, ".socket") {
-			return []string{"What runs has its old settings until serval restart --hard."}
+		switch {
+		case strings.HasSuffix(path, ".socket"):
+			hints = append(hints, "The socket is the old one until systemctl restart "+filepath.Base(path)+", which restarts the web server, too.")
+		case strings.HasSuffix(path, ".service"):
+			hints = append(hints, "What runs has its old settings until serval restart --hard.")
 		}
 	}
-	return nil
+	slices.Sort(hints)
+	return slices.Compact(hints)
 }

@@ -80,7 +80,7 @@ func (s *Setting) Value(c *Config) string { return s.get(c) }
 
 // Settings are all settings, grouped. The names and meanings of Puma's flags are Puma's; the rest is Serval's own.
 var Settings = []Setting{
-	{"bind", "b", "URI", "", Binding, "tcp://HOST:PORT or unix:///PATH (repeatable)", access{addBind, func(c *Config) string { return strings.Join(c.Binds, ",") }}},
+	{"bind", "b", "URI", "", Binding, "tcp://, unix:// or ssl:// address (repeatable)", access{addBind, func(c *Config) string { return strings.Join(c.Binds, ",") }}},
 	{"config", "C", "FILE", "", Binding, "read this configuration (repeatable; - for none)", access{addFile, func(c *Config) string { return strings.Join(c.ConfigFiles, ",") }}},
 	{"no-config", "", "", "", Binding, "read no configuration file", access{func(c *Config, _ string) error { return addFile(c, none) }, nil}},
 	{"bind-to-activated-sockets", "", "ONLY", "", Binding, "bind every socket of systemd's; only: no other", choiceOrNone(func(c *Config) *string { return &c.ActivatedSockets }, "true", "only")},

@@ -1,7 +1,10 @@
 package test
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -41,6 +44,29 @@ func TestThePageOnInstallShowsTheHelp(t *testing.T) {
 		}
 		if !strings.Contains(text, "```text\n"+string(help)+"```\n") {
 			t.Errorf("the page does not show serval %s --help", command)
+		}
+	}
+}
+
+func TestThePageOnUnitsTellsOfEverySetting(t *testing.T) {
+	text := readPage(t, "docs/reference/units.md").text
+	golden, err := filepath.Glob(filepath.Join(testkit.Root(t), "test", "units", "*.txt"))
+	if err != nil || len(golden) == 0 {
+		t.Fatalf("%d files, %v", len(golden), err)
+	}
+	setting := regexp.MustCompile(`(?m)^([A-Z]+[a-z][A-Za-z]*)=`)
+	missing := map[string]bool{"Description": true} // which tells of itself
+	for _, file := range golden {
+		units, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, written, _ := strings.Cut(string(units), "----------\n")
+		for _, m := range setting.FindAllStringSubmatch(written, -1) {
+			if !strings.Contains(text, "`"+m[1]+"=") && !missing[m[1]] {
+				missing[m[1]] = true
+				t.Errorf("the page does not tell of %s=", m[1])
+			}
 		}
 	}
 }

@@ -31,6 +31,7 @@ func TestPassengerServesAnAppWithoutCustomWeb(t *testing.T) {
 	if said := h.types("serval analyze"); !strings.Contains(said, "Web server  Passenger ") || !strings.Contains(said, "nginx runs Passenger") {
 		t.Errorf("serval analyze says\n%s", said)
 	}
+	h.types("serval install --env-file /etc/app.env")
 	h.front()
 	_, env := h.get("/env")
 	for _, want := range []string{"SERVER_SOFTWARE=nginx/", "Phusion_Passenger/"} {

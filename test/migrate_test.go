@@ -96,6 +96,21 @@ func TestAMigrationThatFailsLeavesTheAppToBluepill(t *testing.T) {
 	}
 }
 
+func TestAMigrationThatIsInterruptedLeavesTheAppToBluepill(t *testing.T) {
+	h := newMigratingHost(t)
+	h.Write("/etc/systemd/system/"+webUnit+".d/slow.conf", "[Service]\nExecStartPre=/bin/sleep 300\n")
+	h.Do("bash", "-c", "cd /srv/app; (setsid bash -c 'serval migrate --yes & echo $! >/tmp/pid; wait $!; echo status $?' >/tmp/said 2>&1 </dev/null &)")
+	testkit.WaitFor(t, "the unit is being started", func() bool { return h.Show(webUnit, "ActiveState") == "activating" })
+	h.Do("bash", "-c", "kill -INT $(cat /tmp/pid)")
+	var said string
+	testkit.WaitFor(t, "it has ended", func() bool { said = h.Do("cat", "/tmp/said"); return strings.Contains(said, "\nstatus ") })
+	if !strings.Contains(said, "systemd has not taken over, and Bluepill runs the app again: ") || !strings.HasSuffix(said, "\nstatus 1\n") {
+		t.Errorf("it says %s", said)
+	}
+	h.up()
+	h.answers()
+}
+
 func TestWhatIsFatalUnderSystemdIsSaidBeforeAMigration(t *testing.T) {
 	h := newMigratingHost(t)
 	h.Write("/srv/app/config/puma.rb", "threads 1, 1\ndaemonize true\n")

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -173,6 +175,8 @@ func aside(path string) string { return path + ".migrated" }
 // carryOut does it. What was begun is taken back if something fails.
 func (m *migration) carryOut(ctx context.Context) error {
 	fmt.Fprintln(m.Out)
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // a Ctrl-C takes back what was begun, too
+	defer stop()
 	undo, err := m.take(ctx)
 	if err == nil {
 		return m.finish()

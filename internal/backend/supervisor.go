@@ -251,6 +251,7 @@ func changedSince(pid int, service installation.Service) []string {
 	if err != nil || !known {
 		return nil
 	}
+	delete(env, supervisor.Marker)
 	return Changed(env, service.Env)
 }
 

@@ -111,6 +111,9 @@ func (f *upFlags) up(ctx context.Context, names []string, streams Streams) error
 			if e.State == supervisor.Running || e.State == supervisor.Stopping {
 				return
 			}
+			if e.PID == 0 {
+				out.drain(e.Name)
+			}
 			out.line(e.Name, e.Text)
 			over := e.State == supervisor.Failed || e.State == supervisor.Stopped
 			if over && f.onExit == "stop" {

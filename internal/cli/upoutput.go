@@ -35,11 +35,12 @@ type upOutput struct {
 
 	mu      sync.Mutex // lines of processes are not mixed
 	out     io.Writer
+	ended   map[string]chan struct{} // closed when all that a process has said is shown
 	readers sync.WaitGroup
 }
 
 func newUpOutput(out io.Writer, specs []supervisor.Spec) *upOutput {
-	o := &upOutput{out: out, coloured: isTerminal(out) && coloured(), colour: map[string]string{}, width: len("serval")}
+	o := &upOutput{out: out, coloured: isTerminal(out) && coloured(), colour: map[string]string{}, ended: map[string]chan struct{}{}, width: len("serval")}
 	types := map[string]string{}
 	for _, spec := range specs {
 		process, _, _ := strings.Cut(spec.Name, ".")
@@ -58,11 +59,30 @@ func (o *upOutput) pipe(spec supervisor.Spec) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	ended := make(chan struct{})
+	o.mu.Lock()
+	o.ended[spec.Name] = ended
+	o.mu.Unlock()
 	o.readers.Go(func() {
+		defer close(ended)
 		defer r.Close()
 		o.copy(spec.Name, r)
 	})
 	return w, nil
+}
+
+// drain waits for the last words of a process that has ended, so that they are shown before how it did.
+func (o *upOutput) drain(name string) {
+	o.mu.Lock()
+	ended := o.ended[name]
+	o.mu.Unlock()
+	if ended == nil { // it could not be started
+		return
+	}
+	select {
+	case <-ended:
+	case <-time.After(lastOutput):
+	}
 }
 
 // copy shows lines until the output ends.

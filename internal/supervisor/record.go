@@ -20,6 +20,7 @@ type record struct {
 	Digest   string     `json:"digest,omitempty"`  // of the spec that it was started by
 	Stopped  bool       `json:"stopped,omitempty"` // somebody wanted it so
 	Restarts int        `json:"restarts,omitempty"`
+	Begun    bool       `json:"begun,omitempty"` // it was about to be started; Marker tells which process that is
 
 	Stop sequence.Sequence `json:"stop,omitempty"` // for a process that nobody wants any more
 }
@@ -107,4 +108,27 @@ func Left(stateDir string) map[string]process.ID {
 		}
 	}
 	return left
+}
+
+// Marker is the environment variable by which a process is known whose supervisor was killed before it could record its number.
+const Marker = "SERVAL_SUPERVISED"
+
+// mark is the marker of a process.
+func (r records) mark(name string) string { return Marker + "=" + r.path(name) }
+
+// marked finds the process that was started last with a mark, and leads its group; the zero ID if there is none.
+func (r records) marked(name string) (last process.ID) {
+	table, err := process.All()
+	if err != nil {
+		return last
+	}
+	for _, row := range table {
+		if row.Group != row.PID || row.State == 'Z' || row.Start < last.Start {
+			continue
+		}
+		if env, known, err := process.Environ(row.PID); err == nil && known && env[Marker] == r.path(name) {
+			last = row.ID
+		}
+	}
+	return last
 }

@@ -367,6 +367,31 @@ func TestTheNextSupervisorTakesOverWhatAKilledOneHasLeft(t *testing.T) {
 	}
 }
 
+func TestAProcessWhoseSupervisorWasKilledBeforeItKnewTheNumberIsFound(t *testing.T) {
+	dir := t.TempDir()
+	spec := sh(t, "web", forever)
+	if err := records(dir).write("web", record{Begun: true, Digest: spec.Digest()}); err != nil {
+		t.Fatal(err)
+	}
+	early := exec.Command("sleep", "1000")
+	early.Env = append(os.Environ(), records(dir).mark("web"))
+	early.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := early.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go early.Wait()
+	s, _ := open(t, dir)
+	if err := s.Begin([]Spec{spec}); err != nil {
+		t.Fatal(err)
+	}
+	if now := statusOf(t, s, "web"); now.State != Running || now.PID != early.Process.Pid {
+		t.Errorf("%+v, and should have process id %d", now, early.Process.Pid)
+	}
+	if known := records(dir).read("web"); known.Begun || known.Process.PID != early.Process.Pid {
+		t.Errorf("%+v", known)
+	}
+}
+
 func TestAStrangerWithTheNumberIsNeverSignalled(t *testing.T) {
 	dir := t.TempDir()
 	stranger := exec.Command("sleep", "1000")

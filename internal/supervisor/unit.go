@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -201,7 +202,15 @@ func (u *unit) spawn() (*running, error) {
 		return nil, err
 	}
 	defer out.Close()
-	return spawn(u.spec, out)
+	spec := u.spec
+	if u.s.records != "" {
+		// From here on until its number is recorded, the next supervisor knows the process by its mark.
+		if err := u.s.records.write(spec.Name, record{Begun: true, Digest: spec.Digest(), Restarts: u.status.Restarts, Stop: spec.Stop}); err != nil {
+			return nil, fmt.Errorf("cannot be recorded, and would not be found by the next supervisor: %w", err)
+		}
+		spec.Env = append(slices.Clip(spec.Env), u.s.records.mark(spec.Name))
+	}
+	return spawn(spec, out)
 }
 
 // observe watches the process: whether it becomes ready, and whether it stays well.
@@ -400,6 +409,10 @@ func (u *unit) Status() Status {
 func (u *unit) adopt() bool {
 	known := u.s.records.read(u.spec.Name)
 	u.status.Restarts = known.Restarts
+	if known.Begun {
+		known.Process = u.s.records.marked(u.spec.Name)
+		known.Group = known.Process.PID
+	}
 	if known.Process.PID == 0 {
 		return known.Stopped
 	}

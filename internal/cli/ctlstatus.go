@@ -35,6 +35,10 @@ func writeStatus(out io.Writer, r *control.Report, now time.Time) {
 	} else {
 		writeServer(&b, r, now)
 	}
+	if r.Booting {
+		io.WriteString(out, b.String()) //nolint:errcheck // nobody reads it
+		return
+	}
 	const row = "%6v %8v %6v %-9v %7v %10v %8v %7v %8v\n"
 	fmt.Fprintf(&b, "\n"+row, "WORKER", "PID", "PHASE", "STATE", "BUSY", "REQUESTS", "MEMORY", "AGE", "RESTARTS")
 	for _, w := range workersOf(r) {

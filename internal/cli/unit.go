@@ -16,6 +16,7 @@ import (
 	"serval/internal/atomicfile"
 	"serval/internal/envfile"
 	"serval/internal/process"
+	"serval/internal/restart"
 	"serval/internal/sequence"
 )
 
@@ -24,6 +25,7 @@ import (
 var unitCommands = map[string]func(ctx context.Context, args []string, errs io.Writer) error{
 	"exec":        execLogged,
 	"sequence":    stopBySequence,
+	"signal":      restartBySignal,
 	"environment": copyEnvironment,
 	"health":      watchHealth,
 }
@@ -120,6 +122,27 @@ func stopProcess(ctx context.Context, steps sequence.Sequence, number string, ch
 	ctx, cancel := context.WithTimeoutCause(ctx, steps.Total()+lastGrace, fmt.Errorf("%s was of no use", steps))
 	defer cancel()
 	return steps.Run(ctx, target)
+}
+
+// restartBySignal sends a web server its restart signal when it can take it: signal SERVER SIGNAL PID. Ruby would end by one that
+// comes while the server boots.
+func restartBySignal(ctx context.Context, args []string, _ io.Writer) error {
+	if len(args) != 3 {
+		return usagef("it is called as serval signal SERVER SIGNAL PID")
+	}
+	signal, err := sequence.ParseSignal(args[1])
+	if err != nil {
+		return usageError{err}
+	}
+	handle, err := openProcess(args[2])
+	if err != nil {
+		return err
+	}
+	defer handle.Close()
+	if err := restart.Hear(ctx, args[0], handle.PID); err != nil {
+		return err
+	}
+	return handle.Signal(signal)
 }
 
 func openProcess(number string) (*process.Handle, error) {

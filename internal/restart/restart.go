@@ -152,6 +152,23 @@ func (w Web) starting(main int) look {
 	return a.look
 }
 
+// Hear returns when a server can take its restart signal: at once, unless it boots.
+func Hear(ctx context.Context, server string, pid int) error {
+	kind, known := kinds[server]
+	if !known {
+		return nil
+	}
+	at := kind.hearing(pid)
+	for {
+		if done, _, err := at(ctx); done || err != nil {
+			return err
+		}
+		if err := pause(ctx); err != nil {
+			return err
+		}
+	}
+}
+
 // deaf is for how long a server may boot before it gets its restart signal all the same.
 const deaf = time.Minute
 

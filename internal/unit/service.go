@@ -109,7 +109,7 @@ func (r *rendering) serviceSection(t *text, s installation.Service, socket strin
 	t.command("ExecStart", append([]string{r.Serval, "exec", "--log", s.Log}, s.Argv...)...)
 	t.set("Sockets", socket)
 	if s.Process.Web && s.Process.RestartSignal != 0 {
-		t.command("ExecReload", r.reload(s.Process)...)
+		t.command("ExecReload", r.reload(s.Process, command.Bare)...)
 	}
 	if s.Process.Server == "Unicorn" {
 		// At USR2 a new master takes the old one's place, and says so in the pid file.
@@ -129,7 +129,7 @@ func (r *rendering) serviceSection(t *text, s installation.Service, socket strin
 }
 
 // reload is the command by which the web server restarts itself.
-func (r *rendering) reload(p plan.Process) []string {
+func (r *rendering) reload(p plan.Process, shell bool) []string {
 	signal := syscall.Signal(p.RestartSignal)
 	if p.Server == "Serval" {
 		// These return when the new workers serve, and fail when they do not.
@@ -139,6 +139,10 @@ func (r *rendering) reload(p plan.Process) []string {
 		case syscall.SIGUSR2:
 			return []string{r.Serval, "ctl", "-p", mainPID, "restart"}
 		}
+	}
+	if (p.Server == "Puma" || p.Server == "Unicorn") && !shell {
+		// It waits for one that boots, since Ruby ends by a signal that nobody has a handler for yet.
+		return []string{r.Serval, "signal", p.Server, sequence.Name(signal), mainPID}
 	}
 	return []string{"/bin/kill", "-s", strings.ToUpper(sequence.Name(signal)), mainPID}
 }

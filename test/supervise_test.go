@@ -267,3 +267,25 @@ func TestTheSupervisorHeedsItsSignals(t *testing.T) {
 		t.Errorf("TERM leaves the web server, after %s", time.Since(began))
 	}
 }
+
+// Processes write their logs as the user they run as.
+func TestTheLogDirectoryBelongsToTheAppsUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a directory away")
+	}
+	a := newSupervised(t)
+	logs := filepath.Join(a.dir, "log")
+	for user, want := range map[string]uint32{"nobody": 65534, "root": 0} {
+		if err := os.RemoveAll(logs); err != nil {
+			t.Fatal(err)
+		}
+		a.does("install", "--user", user)
+		info, err := os.Stat(logs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if owner := info.Sys().(*syscall.Stat_t).Uid; owner != want {
+			t.Errorf("run as %s, the log directory belongs to %d", user, owner)
+		}
+	}
+}

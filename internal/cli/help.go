@@ -36,6 +36,7 @@ Examples:
 Commands for apps with a Procfile, each with --help:
   analyze, install, diff, uninstall, nginx
   start, stop, restart, reload, status, logs, scale
+  up, supervise                           without systemd; up for development
   bluepill, migrate
 `
 

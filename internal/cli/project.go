@@ -93,6 +93,7 @@ func changeTo(target installation.Target, state string, before *installation.Ins
 	if err != nil {
 		return nil, err
 	}
+	giveToUser(files, next)
 	files = append([]installation.File{{Path: state, Kind: installation.Directory, Mode: 0o755}}, files...)
 	var owned []string
 	if before != nil {

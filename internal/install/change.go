@@ -53,8 +53,6 @@ type state struct {
 	link   bool
 	text   string // where a link points
 	mode   os.FileMode
-	uid    int
-	gid    int
 	folder bool
 }
 

@@ -66,7 +66,6 @@ type conn struct {
 	work    *work      // nil while idle, so that 10,000 idle connections cost little
 	turn    turn
 	more    bool // something came since the last read, as far as the loop has noticed
-	hungUp  bool // the client has closed its side
 	emptied bool // the last read took all there was
 	called  bool // somebody wants a goroutine to attend to it
 	parked  bool // nothing that was read is not consumed, and whoever reads has nothing to do

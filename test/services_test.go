@@ -156,7 +156,7 @@ func TestAReleaseThatDoesNotLoadIsReportedAndTheOldOneServes(t *testing.T) {
 	h.does("start")
 	load := h.load()
 	h.deploy("two")
-	h.expect(h.does("restart", "web"), `^web +restarting by usr1$`, `^web +1 of 2 workers serve$`, `^web +restarted in`)
+	h.expect(h.does("restart", "web"), `^web +restarting by usr1$`, `^web +2 of 2 workers serve$`, `^web +restarted in`)
 	h.answers("two hello")
 	worker := h.Show("cloud66_process_worker@1.service", "MainPID")
 	h.deploy("broken")

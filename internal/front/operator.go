@@ -108,14 +108,13 @@ func (o *operator) stop(patience time.Duration, served func()) {
 	o.pool.Settle()
 	o.server.Shutdown(ctx)
 	served()
-	last := o.current.Load()
-	if !last.Config.Cluster() {
-		defer o.within(hookLimit, "after_stopped", func() { o.hook(last, "after_stopped") })() // while there is a process for it
+	if serving := o.current.Load(); !serving.Config.Cluster() {
+		defer o.within(hookLimit, "after_stopped", func() { o.hook(serving, "after_stopped") })() // while there is a process for it
 	}
 	o.pool.Shutdown(ctx)
 	o.part(ctx)
 	o.running.Wait()
-	last = o.current.Load()
+	last := o.current.Load()
 	if last.Config.Cluster() {
 		defer o.within(hookLimit, "after_stopped", func() {
 			last.AwaitHooks()

@@ -176,7 +176,7 @@ func (c *conn) life() {
 func (c *conn) begin() (turnedOver bool) {
 	w := c.work
 	cfg := c.srv.config()
-	turnedOver = c.startResponse()
+	c.startResponse()
 	w.noted.take(w, cfg, c.started)
 	w.meta.remote = c.remoteFor(cfg)
 	w.meta.scheme, w.meta.hideUnderscores, w.meta.tunnel = cfg.Scheme, cfg.HideUnderscores, c.tunnel
@@ -196,7 +196,7 @@ func (c *conn) begin() (turnedOver bool) {
 	c.srv.requests.Store(c.srv.now.Load())
 	c.enter(running)
 	c.srv.dispatch.Dispatch(&w.req)
-	return turnedOver
+	return c.turnOver()
 }
 
 // safe says whether a method may be repeated without asking: RFC 9110 §9.2.1.

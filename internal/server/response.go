@@ -37,8 +37,8 @@ type response struct {
 	endedOK bool
 }
 
-// startResponse gets ready for the response to the request that is about to be dispatched. See begin for what it returns.
-func (c *conn) startResponse() (turnedOver bool) {
+// startResponse gets ready for the response to the request that is about to be dispatched.
+func (c *conn) startResponse() {
 	w := c.work
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -55,9 +55,6 @@ func (c *conn) startResponse() (turnedOver bool) {
 	if c.srv.config().Access != nil {
 		c.started = time.Now()
 	}
-	turnedOver = c.turnOver()
-	c.parked = c.turn != attended
-	return turnedOver
 }
 
 // open says whether a response may begin. mu is held.

@@ -171,13 +171,21 @@ func (c *conn) look() (v verdict, whole bool) {
 	return waits, true
 }
 
-// turnOver says whether the loop may read from the connection that a goroutine attends to, while the request which it has
-// read runs: nothing else has come. mu is held.
-func (c *conn) turnOver() bool {
-	if c.turn != attended || c.sock == nil || c.tunnel != nil || c.more || !c.emptied || c.sock.Ended() || c.sock.Expired() ||
-		len(c.work.in) > c.work.bodyStart || c.srv.releasing.Load() != nil {
-		return false
+// turnOver lets the loop read from a connection whose request has been dispatched, if nothing else has come. It reports whether
+// a goroutine's turn has so ended. Until here, who reads has work in its hands: only now may the end of the response give
+// that back.
+func (c *conn) turnOver() (turnedOver bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.turn == attended {
+		if c.sock == nil || c.tunnel != nil || c.more || !c.emptied || c.sock.Ended() || c.sock.Expired() ||
+			len(c.work.in) > 0 || c.ending != stay || c.give != nil || c.srv.releasing.Load() != nil {
+			return false
+		}
+		c.turn = resting
+		turnedOver = true
 	}
-	c.turn = resting
-	return true
+	c.parked = true
+	c.rest()
+	return turnedOver
 }

@@ -36,8 +36,7 @@ Examples:
 Commands for apps with a Procfile, each with --help:
   analyze, install, diff, uninstall, nginx
   start, stop, restart, reload, status, logs, scale
-  up, supervise                           without systemd; up for development
-  bluepill, migrate
+  up, supervise, bluepill, migrate
 `
 
 // writeHelp writes the help text. It is made from the table of settings, so it cannot leave one out.

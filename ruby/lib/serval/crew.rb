@@ -135,9 +135,10 @@ module Serval
       member.asleep = false
     end
 
-    # A request that was slow because it waited makes the crew eager. One that was slow because it computed does not: it held the
-    # interpreter's lock, and a second thread would only have fought for it. To tell takes a look at the thread's own clock
-    # before and after, which costs a system call each, so only the requests that follow a slow one are looked at.
+    # A request that was slow while the process waited makes the crew eager. One that was slow while the process computed, for it
+    # or for another request, does not: the interpreter's lock was taken, and a further thread would only have fought for
+    # it. To tell takes a look at the process's clock before and after, which costs a system call each, so only the
+    # requests that follow a slow one are looked at.
     def slow(took, computed)
       waited = computed ? took - (computing - computed) : 0
       @eager = EAGER_REQUESTS if waited > SLOW && waited > took / 3
@@ -160,10 +161,10 @@ module Serval
       @wake_out.write_nonblock("!" * count, exception: false)
     end
 
-    # Seconds for which this thread has computed.
+    # Seconds for which the process has computed.
     def computing
       @watched -= 1
-      Process.clock_gettime(Process::CLOCK_THREAD_CPUTIME_ID)
+      Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID)
     end
 
     def clock

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"strings"
 	"testing"
 
@@ -9,15 +8,12 @@ import (
 )
 
 func TestAnActionOfThePageIsDoneAndMeasured(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("a machine with a systemd of its own takes root, and this test runs as another user")
-	}
-	testkit.Need(t, "systemd-nspawn")
+	testkit.NeedSandbox(t)
 	testkit.Need(t, "nginx")
 	b := aBench(t)
 	m, err := b.machineOfItsOwn(t.Context())
 	if err != nil {
-		t.Skipf("there can be no machine with a systemd of its own here: %v", err)
+		t.Fatal(err)
 	}
 	defer m.down()
 	host := &pageHost{box: m, server: pageServers[0]}

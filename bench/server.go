@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -89,7 +90,8 @@ func (s *server) boot(ctx context.Context, workers int, path string, started tim
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
 		}
-		if !errors.Is(err, syscall.ECONNREFUSED) {
+		// A server that gives up its boot closes the socket under the one who asks, and then says why.
+		if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) {
 			return err
 		}
 		time.Sleep(askAgain)

@@ -49,7 +49,7 @@ serval/ruby:
 serval/internal/generation: config worker
 serval/internal/backend: installation plan process procfile restart supervisor worker
 serval/internal/restart: control installation plan process site
-serval/internal/supervisor: process sequence
+serval/internal/supervisor: health process sequence
 `
 
 func TestDependenciesPointOneWay(t *testing.T) {

@@ -140,7 +140,8 @@ func TestPumaIsRestartedByItsSignalAndHardForItsEnvironment(t *testing.T) {
 	h.expect(h.does("logs", "-n", "1", "other"), `^other\.1 \| another begins, goodbye$`)
 	h.expect(h.does("logs", "-n", "1", "worker"), `^worker\.1 \| worker begins, goodbye$`, `^worker\.2 \| worker begins, goodbye$`)
 
-	said, status = h.Run("timeout", "--preserve-status", "--signal=INT", "2", "env", "-C", "/srv/blog/current", h.Serval, "logs", "-f", "-n", "1", "worker.1")
+	// Without --foreground, timeout sends the signal twice: to its child and to its group.
+	said, status = h.Run("timeout", "--foreground", "--preserve-status", "--signal=INT", "2", "env", "-C", "/srv/blog/current", h.Serval, "logs", "-f", "-n", "1", "worker.1")
 	if status != 0 || said != "worker.1 | worker begins, goodbye\n" {
 		t.Errorf("logs that are followed until Ctrl-C say with status %d\n%s", status, said)
 	}
@@ -393,7 +394,7 @@ func TestAScalingThatIsInterruptedIsTakenBack(t *testing.T) {
 	h := newServed(t, pumaCommand, map[string]string{".cloud66/manifest.yml": "procfile_metadata:\n  worker: { stop_sequence: \"term, 5, kill\" }\n"})
 	h.does("start", "worker")
 	// It takes a second until a worker counts as started.
-	said, status := h.Run("timeout", "--preserve-status", "--signal=INT", "0.5", "env", "-C", "/srv/blog/current", h.Serval, "scale", "worker=3")
+	said, status := h.Run("timeout", "--foreground", "--preserve-status", "--signal=INT", "0.5", "env", "-C", "/srv/blog/current", h.Serval, "scale", "worker=3")
 	if status != 1 || !strings.Contains(said, "worker.3: interrupt signal received") {
 		t.Errorf("status %d\n%s", status, said)
 	}

@@ -270,9 +270,7 @@ func TestTheSupervisorHeedsItsSignals(t *testing.T) {
 
 // Processes write their logs as the user they run as.
 func TestTheLogDirectoryBelongsToTheAppsUser(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can give a directory away")
-	}
+	testkit.NeedRoot(t, "give a directory away")
 	a := newSupervised(t)
 	logs := filepath.Join(a.dir, "log")
 	for user, want := range map[string]uint32{"nobody": 65534, "root": 0} {

@@ -76,14 +76,7 @@ func Recall(dir string) (*Memory, error) {
 // Store remembers. The file is there whole or not at all.
 func (m Memory) Store(dir string) error {
 	m.Version = memoryVersion
-	text, err := json.MarshalIndent(m, "", "  ")
-	if err == nil {
-		err = os.MkdirAll(dir, 0o755)
-	}
-	if err == nil {
-		err = atomicfile.Write(filepath.Join(dir, memoryFile), append(text, '\n'), 0o644)
-	}
-	if err != nil {
+	if err := atomicfile.WriteJSON(filepath.Join(dir, memoryFile), m); err != nil {
 		return fmt.Errorf("cannot remember the analysis: %w", err)
 	}
 	return nil

@@ -2,6 +2,7 @@
 package atomicfile
 
 import (
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -24,6 +25,18 @@ func Write(path string, text []byte, mode os.FileMode) error {
 		return err
 	}
 	return os.Rename(file.Name(), path)
+}
+
+// WriteJSON puts a value into a file as indented JSON, which everybody may read, and makes the directory it is in.
+func WriteJSON(path string, value any) error {
+	text, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return Write(path, append(text, '\n'), 0o644)
 }
 
 // Cause is a file error without the path, which may be that of a temporary file that nobody has heard of: for a sentence that

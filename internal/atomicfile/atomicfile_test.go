@@ -69,3 +69,19 @@ func TestTheCauseOfAFileErrorNamesNoPath(t *testing.T) {
 		t.Errorf("the cause of another error is %v", Cause(other))
 	}
 }
+
+func TestAValueIsWrittenAsJSONInADirectoryThatIsMade(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state", "app", "record.json")
+	if err := WriteJSON(path, map[string]int{"version": 1}); err != nil {
+		t.Fatal(err)
+	}
+	if have, err := os.ReadFile(path); err != nil || string(have) != "{\n  \"version\": 1\n}\n" {
+		t.Errorf("%q, %v", have, err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode() != 0o644 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if err := WriteJSON(path, func() {}); err == nil {
+		t.Error("a function was written")
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"serval/internal/installation"
@@ -168,41 +167,11 @@ func (s *Supervised) Stop(ctx context.Context, services []installation.Service, 
 
 // Restart restarts the web server first: a release that it does not come up with is not for the others.
 func (s *Supervised) Restart(ctx context.Context, services []installation.Service, hard bool, say Progress) error {
-	others := map[string][]installation.Service{}
-	for _, service := range services {
-		if !service.Process.Web {
-			others[service.Process.Name] = append(others[service.Process.Name], service)
-			continue
-		}
-		if err := s.restartWeb(ctx, service, hard, say); err != nil {
-			if len(services) > 1 {
-				err = fmt.Errorf("%w\nThe other services were not restarted", err)
-			}
-			return err
-		}
-	}
-	return s.restartOthers(ctx, others, say)
-}
-
-// restartOthers stops and starts the instances of each process one after the other, different processes at the same time.
-func (s *Supervised) restartOthers(ctx context.Context, processes map[string][]installation.Service, say Progress) error {
-	var all sync.WaitGroup
-	var mu sync.Mutex
-	var errs []error
-	for _, instances := range processes {
-		all.Go(func() {
-			for _, service := range instances {
-				if err := s.restart(ctx, service, say); err != nil {
-					mu.Lock()
-					defer mu.Unlock()
-					errs = append(errs, err)
-					return
-				}
-			}
-		})
-	}
-	all.Wait()
-	return errors.Join(errs...)
+	return restartAll(services, func(web installation.Service) error {
+		return s.restartWeb(ctx, web, hard, say)
+	}, func(other installation.Service) error {
+		return s.restart(ctx, other, say)
+	})
 }
 
 // restart stops a service by its stop sequence, and starts it.

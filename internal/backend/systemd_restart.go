@@ -2,10 +2,8 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"serval/internal/installation"
@@ -17,42 +15,11 @@ func (s *Systemd) Restart(ctx context.Context, services []installation.Service, 
 	if err := s.allowed(); err != nil {
 		return err
 	}
-	others := map[string][]installation.Service{}
-	for _, service := range services {
-		if !service.Process.Web {
-			others[service.Process.Name] = append(others[service.Process.Name], service)
-			continue
-		}
-		if err := s.restartWeb(ctx, service, hard, say); err != nil {
-			if len(services) > 1 {
-				err = fmt.Errorf("%w\nThe other services were not restarted", err)
-			}
-			return err
-		}
-	}
-	return s.restartOthers(ctx, others, say)
-}
-
-// restartOthers stops and starts the instances of each process one after the other, so that the rest of them goes on working;
-// different processes at the same time.
-func (s *Systemd) restartOthers(ctx context.Context, processes map[string][]installation.Service, say Progress) error {
-	var all sync.WaitGroup
-	var mu sync.Mutex
-	var errs []error
-	for _, instances := range processes {
-		all.Go(func() {
-			for _, service := range instances {
-				if err := s.restart(ctx, service, say); err != nil {
-					mu.Lock()
-					defer mu.Unlock()
-					errs = append(errs, err)
-					return
-				}
-			}
-		})
-	}
-	all.Wait()
-	return errors.Join(errs...)
+	return restartAll(services, func(web installation.Service) error {
+		return s.restartWeb(ctx, web, hard, say)
+	}, func(other installation.Service) error {
+		return s.restart(ctx, other, say)
+	})
 }
 
 // restart stops a unit by its stop sequence, and starts it.

@@ -518,9 +518,7 @@ func TestProcessesThatWantItAreRestartedOneByOne(t *testing.T) {
 
 func TestAProcessIsSomebodyElse(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can start processes of other users")
-	}
+	testkit.NeedRoot(t, "start processes of others")
 	dir, err := os.MkdirTemp("", "s-")
 	if err != nil {
 		t.Fatal(err)

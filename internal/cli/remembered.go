@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
 	"strconv"
 	"strings"
 
+	"serval/internal/backend"
+	"serval/internal/installation"
 	"serval/internal/plan"
 )
 
@@ -22,6 +25,18 @@ func findRemembered(directory, app string, errs io.Writer) (*installedApp, error
 	}
 	fmt.Fprintf(errs, "serval: %v\nserval: these are the services of the last install\n", i.mistakes)
 	return i, nil
+}
+
+// pickRemembered is findRemembered for the services that are named, with what runs them, to be closed.
+func pickRemembered(ctx context.Context, f serviceFlags, names []string, errs io.Writer) (app *installedApp, services []installation.Service, b backend.Backend, err error) {
+	if app, err = findRemembered(f.directory, f.app, errs); err != nil {
+		return nil, nil, nil, err
+	}
+	if services, err = app.pick(names); err != nil {
+		return nil, nil, nil, err
+	}
+	b, err = app.backend(ctx)
+	return app, services, b, err
 }
 
 // remember has the services be those whose units install wrote: their names, units and logs.

@@ -30,15 +30,7 @@ func newLogs(streams Streams) *cobra.Command {
 			if lines < 0 {
 				return usagef("--lines %d is below 0: give a number of lines. See serval logs --help", lines)
 			}
-			app, err := findRemembered(f.directory, f.app, streams.Err)
-			if err != nil {
-				return err
-			}
-			services, err := app.pick(names)
-			if err != nil {
-				return err
-			}
-			b, err := app.backend(cmd.Context())
+			_, services, b, err := pickRemembered(cmd.Context(), f, names, streams.Err)
 			if err != nil {
 				return err
 			}

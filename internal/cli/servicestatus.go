@@ -37,15 +37,7 @@ func newStatus(streams Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status [flags] [PROCESS…]",
 		RunE: func(cmd *cobra.Command, names []string) error {
-			app, err := findRemembered(f.directory, f.app, streams.Err)
-			if err != nil {
-				return err
-			}
-			services, err := app.pick(names)
-			if err != nil {
-				return err
-			}
-			b, err := app.backend(cmd.Context())
+			app, services, b, err := pickRemembered(cmd.Context(), f, names, streams.Err)
 			if err != nil {
 				return err
 			}

@@ -17,8 +17,13 @@ import (
 type Check struct {
 	URL     string        // that is to answer with a status below 400
 	Socket  string        // the unix socket to ask for URL on; empty: the URL's host
-	Command string        // a shell's, which is to end with 0, in the environment and directory of whoever asks
+	Command string        // a shell's, which is to end with 0
 	Timeout time.Duration // for the answer
+
+	// Of the command; where they are empty, those of whoever asks.
+	Env        []string
+	Directory  string
+	Credential *syscall.Credential
 }
 
 // Ask returns nil when the process is well, and what is wrong otherwise.
@@ -72,7 +77,8 @@ func (c Check) ask(ctx context.Context) error {
 // run runs the command, in a process group of its own so that nothing of it is left.
 func (c Check) run(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", c.Command)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Env, cmd.Dir = c.Env, c.Directory
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: c.Credential}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s: %w", c, err)

@@ -71,14 +71,7 @@ func Load(stateDir string) (*Installation, error) {
 // Store writes down what is installed. The record is there whole or not at all.
 func (i Installation) Store(stateDir string) error {
 	i.Version = version
-	text, err := json.MarshalIndent(i, "", "  ")
-	if err == nil {
-		err = os.MkdirAll(stateDir, 0o755)
-	}
-	if err == nil {
-		err = atomicfile.Write(filepath.Join(stateDir, record), append(text, '\n'), 0o644)
-	}
-	if err != nil {
+	if err := atomicfile.WriteJSON(filepath.Join(stateDir, record), i); err != nil {
 		return fmt.Errorf("cannot write down what is installed: %w", err)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"serval/internal/testkit"
 	"strings"
 	"sync"
 	"testing"
@@ -282,9 +283,7 @@ func TestLinesGoThroughTheFormatterOneByOne(t *testing.T) {
 }
 
 func TestAddingALineAllocatesNothing(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
-	}
+	testkit.NeedNoRace(t)
 	s := NewStream(io.Discard, nil, Plain)
 	defer s.Close()
 	for _, format := range []Format{Plain, JSON} {

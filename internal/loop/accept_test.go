@@ -16,8 +16,11 @@ func TestAcceptedConnectionsAreSockets(t *testing.T) {
 	for network, address := range map[string]string{"tcp": "127.0.0.1:0", "tcp6": "[::1]:0", "unix": filepath.Join(t.TempDir(), "s")} {
 		t.Run(network, func(t *testing.T) {
 			inner, err := net.Listen(network, address)
+			if network == "tcp6" && errors.Is(err, unix.EADDRNOTAVAIL) {
+				t.Skip("this machine has no IPv6")
+			}
 			if err != nil {
-				t.Skip(err)
+				t.Fatal(err)
 			}
 			l, err := Listen(inner)
 			if err != nil {

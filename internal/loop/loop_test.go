@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"serval/internal/testkit"
 	"testing"
 	"time"
 
@@ -84,9 +85,7 @@ func TestAStoppedAlarmIsSilent(t *testing.T) {
 
 // An event costs no allocation: there are tens of thousands a second.
 func TestAnEventAllocatesNothing(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
-	}
+	testkit.NeedNoRace(t)
 	told := make(chan struct{}, 1)
 	buf := make([]byte, 16)
 	read := func(fd int) { unix.Read(fd, buf) } //nolint:errcheck // what was written is there

@@ -16,6 +16,7 @@ import (
 	"serval/internal/installation"
 	"serval/internal/plan"
 	"serval/internal/process"
+	"serval/internal/testkit"
 )
 
 // app waits as the file "boot" says, and is broken when there is a file of that name.
@@ -40,10 +41,7 @@ type server struct {
 func start(t *testing.T, kind string, signal syscall.Signal, files map[string]string, words ...string) *server {
 	t.Helper()
 	t.Parallel()
-	program, err := exec.LookPath(words[0])
-	if err != nil {
-		t.Skipf("%s is not installed", words[0])
-	}
+	program := testkit.Need(t, words[0])
 	dir, err := os.MkdirTemp("", "web") // sockets take short paths
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 
 	"serval/internal/dispatch"
 	"serval/internal/logs"
+	"serval/internal/testkit"
 )
 
 const eighteenHeaders = "GET /articles/17?page=2 HTTP/1.1\r\nHost: www.example.com\r\nConnection: keep-alive\r\n" +
@@ -53,9 +54,7 @@ func measure(t testing.TB, c *client) (request, response []byte) {
 // A request with 18 headers must pass the front, from socket to dispatcher and back, without any allocation: at 50,000
 // requests a second one of them is 50,000 more things for the collector to look at.
 func TestARequestAllocatesNothing(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
-	}
+	testkit.NeedNoRace(t)
 	for name, cfg := range map[string]Config{"plain": {}, "logged": logged(false), "logged with details": logged(true)} {
 		_, addr, _ := serving(t, cfg, hello())
 		c := dial(t, addr)

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"serval/internal/dispatch"
+	"serval/internal/testkit"
 )
 
 // inTunnel has the tests of this package speak TLS.
@@ -88,11 +89,9 @@ const notInTunnel = "Allocates|Tunnel|Relay|CanGoAlong|GoToTheSuccessor|AreCount
 	"PipelinedRequestsGoAlong|EndWhereTheyBegan|AReleaseThat|NoticeThatTheyMove|WaitsToBeAccepted|ClientsAreRefused|" +
 	"SteadyReader|CameBeforeTheTimeout|TurnedAway"
 
-// Whatever holds for connections holds for those that speak TLS: the same tests once more, by this very binary.
+// Whatever holds for connections holds for those that speak TLS: the same tests once more, by this very binary, but for this
+// one, which notInTunnel leaves out as well.
 func TestTheTestsOfThisPackageHoldInTunnels(t *testing.T) {
-	if inTunnel {
-		t.Skip("this is that")
-	}
 	args := []string{"-test.run=.", "-test.skip=" + notInTunnel, "-test.count=1"}
 	if testing.Short() {
 		args = append(args, "-test.short")
@@ -177,19 +176,19 @@ func TestATunnelEndsWithAGoodbyeUnlessTheResponseWasCut(t *testing.T) {
 // cannot, OpenSSL's can.
 func TestATunnelChangesItsKeys(t *testing.T) {
 	_, addr, _ := tunneling(t, Config{}, answering())
-	cmd := exec.Command("openssl", "s_client", "-connect", addr, "-tls1_3")
+	cmd := exec.Command(testkit.Need(t, "openssl"), "s_client", "-connect", addr, "-tls1_3")
 	var said strings.Builder
 	cmd.Stderr = &said
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	defer cmd.Wait() //nolint:errcheck // it was killed
 	defer cmd.Process.Kill()

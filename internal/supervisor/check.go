@@ -2,16 +2,11 @@ package supervisor
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"os/exec"
 	"slices"
-	"syscall"
 	"time"
 
+	"serval/internal/health"
 	"serval/internal/process"
 )
 
@@ -105,12 +100,26 @@ func (w *watch) look(ctx context.Context) error {
 	case CPU:
 		return w.lookAtCPU()
 	}
-	ctx, cancel := context.WithTimeout(ctx, or(w.check.Timeout, checkTimeout))
-	defer cancel()
-	if w.check.Kind == Command {
-		return w.runCommand(ctx)
+	return w.ask(ctx)
+}
+
+// ask makes a health check, a command's as the process's user and in its environment.
+func (w *watch) ask(ctx context.Context) error {
+	question := health.Check{
+		URL: w.check.URL, Socket: w.check.Socket, Command: w.check.Command, Timeout: or(w.check.Timeout, checkTimeout),
+		Env: w.spec.Env, Directory: w.spec.Directory,
 	}
-	return w.get(ctx)
+	if w.check.Kind == Command && (w.spec.User != "" || w.spec.Group != "") {
+		account, err := lookUp(w.spec)
+		if err != nil {
+			return err
+		}
+		question.Credential = account.credential()
+	}
+	if err := question.Ask(ctx); err != nil {
+		return fmt.Errorf("fails its health check: %w", err)
+	}
+	return nil
 }
 
 // usage is what the process and its family use.
@@ -131,59 +140,6 @@ func (w *watch) lookAtCPU() error {
 	w.cpu, w.when = cpu, now
 	if percent := 100 * used.Seconds() / passed.Seconds(); !first && percent >= w.check.Below {
 		return fmt.Errorf("uses %.0f %% of a core, and %.0f are allowed", percent, w.check.Below)
-	}
-	return nil
-}
-
-// get asks for the URL.
-func (w *watch) get(ctx context.Context) error {
-	transport := &http.Transport{DisableKeepAlives: true}
-	defer transport.CloseIdleConnections()
-	if w.check.Socket != "" {
-		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", w.check.Socket)
-		}
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.check.URL, nil)
-	if err != nil {
-		return fmt.Errorf("cannot be asked: %w", err)
-	}
-	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	response, err := client.Do(request)
-	if err != nil {
-		return fmt.Errorf("does not answer: %w", err)
-	}
-	defer response.Body.Close()
-	io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20)) //nolint:errcheck // the status is what counts
-	if response.StatusCode >= http.StatusBadRequest {
-		return fmt.Errorf("answers %s to %s", response.Status, w.check.URL)
-	}
-	return nil
-}
-
-// runCommand runs the command as the process's user, in its environment.
-func (w *watch) runCommand(ctx context.Context) error {
-	s := w.spec
-	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", w.check.Command)
-	cmd.Env, cmd.Dir = s.Env, s.Directory
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	if s.User != "" || s.Group != "" {
-		account, err := lookUp(s)
-		if err != nil {
-			return err
-		}
-		cmd.SysProcAttr.Credential = account.credential()
-	}
-	var exit *exec.ExitError
-	switch err := cmd.Run(); {
-	case ctx.Err() != nil:
-		return fmt.Errorf("its health check takes longer than %s: %s", or(w.check.Timeout, checkTimeout), w.check.Command)
-	case errors.As(err, &exit):
-		return fmt.Errorf("its health check ended with %s: %s", exit.ProcessState, w.check.Command)
-	case err != nil:
-		return fmt.Errorf("its health check cannot be run: %w", err)
 	}
 	return nil
 }

@@ -30,12 +30,12 @@ func unwell(t *testing.T, script, why string, check Check) {
 func TestProcessesThatAreNotWellAreRestarted(t *testing.T) {
 	unwell(t, `exec ruby -e 'fork { $x = "x" * 60_000_000; sleep }; sleep'`, "MB of memory, and 40 are allowed, 2 times of 2", Check{Kind: Memory, Below: 40 << 20, Every: minEvery, Times: 2})
 	unwell(t, `while :; do :; done`, "% of a core, and 10 are allowed, 1 times of", Check{Kind: CPU, Below: 10, Every: minEvery, Times: 1, Of: 3})
-	unwell(t, forever, "its health check ended with exit status 3: exit 3", Check{Kind: Command, Command: "exit 3", Every: minEvery, Times: 1})
-	unwell(t, forever, "its health check takes longer than 200ms", Check{Kind: Command, Command: "sleep 1000", Every: minEvery, Timeout: 200 * time.Millisecond, Times: 1})
-	unwell(t, forever, "does not answer", Check{Kind: HTTP, URL: "http://web/up", Socket: "/nobody/listens", Every: minEvery, Times: 2, Of: 3})
+	unwell(t, forever, "fails its health check: exit 3: exit status 3", Check{Kind: Command, Command: "exit 3", Every: minEvery, Times: 1})
+	unwell(t, forever, "fails its health check: sleep 1000 gives no answer within 200ms", Check{Kind: Command, Command: "sleep 1000", Every: minEvery, Timeout: 200 * time.Millisecond, Times: 1})
+	unwell(t, forever, "fails its health check: http://web/up gives no answer", Check{Kind: HTTP, URL: "http://web/up", Socket: "/nobody/listens", Every: minEvery, Times: 2, Of: 3})
 	sick := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }))
 	defer sick.Close()
-	unwell(t, forever, "answers 503 Service Unavailable to "+sick.URL, Check{Kind: HTTP, URL: sick.URL, Every: minEvery, Times: 1})
+	unwell(t, forever, "fails its health check: "+sick.URL+" answers 503 Service Unavailable", Check{Kind: HTTP, URL: sick.URL, Every: minEvery, Times: 1})
 }
 
 func TestAProcessThatIsWellIsLeftAlone(t *testing.T) {
@@ -93,12 +93,10 @@ func TestDelaysGrowAndFlappingEndsThem(t *testing.T) {
 }
 
 func TestAProcessRunsAsItsUser(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root starts processes of others")
-	}
+	testkit.NeedRoot(t, "start processes of others")
 	nobody, err := user.Lookup("nobody")
 	if err != nil {
-		t.Skip("there is no nobody here")
+		t.Fatal(err)
 	}
 	s, _ := open(t, "")
 	spec := sh(t, "web", `id -u; id -G; exec sleep 1000`)

@@ -27,17 +27,21 @@ type Sandbox struct {
 
 var sandboxes atomic.Int32
 
-// NewSandbox boots a machine. Where this user may not have one, or the kernel, the test is skipped.
-func NewSandbox(t testing.TB) *Sandbox {
+// NeedSandbox skips the test where this user may not boot a machine, or the kernel refuses.
+func NeedSandbox(t testing.TB) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("a machine with a systemd of its own takes root, and this test runs as another user")
-	}
+	NeedRoot(t, "boot a machine with a systemd of its own")
 	if out, err := exec.Command(Need(t, "unshare"), "--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "true").CombinedOutput(); err != nil {
 		t.Skipf("this kernel refuses namespaces, so there can be no machine with a systemd of its own: %s", bytes.TrimSpace(out))
 	}
 	Need(t, "systemd-nspawn")
 	Need(t, "ip")
+}
+
+// NewSandbox boots a machine. See NeedSandbox for where there can be none.
+func NewSandbox(t testing.TB) *Sandbox {
+	t.Helper()
+	NeedSandbox(t)
 	s := &Sandbox{t: t, Serval: "/usr/local/bin/serval", Top: "/srv/test", name: fmt.Sprintf("t-%d-%d", os.Getpid(), sandboxes.Add(1))}
 	top := t.TempDir()
 	// Users other than root are to reach the app.

@@ -102,6 +102,23 @@ func Need(t testing.TB, program string) string {
 	return path
 }
 
+// NeedRoot skips the test when another user runs it, who may not do what, such as "start processes of others".
+func NeedRoot(t testing.TB, what string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can " + what)
+	}
+}
+
+// NeedNoRace skips a test that counts allocations where the race detector makes some of its own. script/test runs the
+// tests named so once more without it.
+func NeedNoRace(t testing.TB) {
+	t.Helper()
+	if Race {
+		t.Skip("the race detector allocates")
+	}
+}
+
 // ShortDir returns a directory of the test's own whose path is short enough for unix sockets, which t.TempDir's may not be.
 func ShortDir(t testing.TB) string {
 	t.Helper()

@@ -11,8 +11,8 @@ import (
 func (h *pageHost) steadily(ctx context.Context, action pageAction, run *pageRun) error {
 	run.Load = "500/s"
 	var loads []*generator.Load
-	for _, method := range []string{"GET", "POST"} {
-		loads = append(loads, generator.Start(generator.Config{URL: "unix://" + h.path(pageSocket), Rate: openRate / 2, Method: method, Timeout: requestTimeout}))
+	for i, method := range []string{"GET", "POST"} {
+		loads = append(loads, generator.Start(generator.Config{URL: "unix://" + h.path(pageSocket), Rate: openRate / 2, Offset: inTurn(i), Method: method, Timeout: requestTimeout}))
 	}
 	stop := func() {
 		for _, l := range loads {

@@ -186,9 +186,9 @@ func sendAll(address string) crowd {
 		return nil
 	}
 	var c crowd
-	for _, kind := range clientKinds {
-		cfg := generator.Config{URL: "http://" + address, Rate: openRate / len(clientKinds), KeepAlive: kind.keep, Method: kind.method,
-			Timeout: requestTimeout, Check: check}
+	for i, kind := range clientKinds {
+		cfg := generator.Config{URL: "http://" + address, Rate: openRate / len(clientKinds), Offset: inTurn(i), KeepAlive: kind.keep,
+			Method: kind.method, Timeout: requestTimeout, Check: check}
 		if kind.method == "POST" {
 			cfg.Body = strings.Repeat("x", 1000)
 		}
@@ -198,6 +198,10 @@ func sendAll(address string) crowd {
 	}
 	return c
 }
+
+// inTurn is when the i-th of the open loops that share openRate begins: in step, they would send a burst and then nothing for the time of
+// so many requests, which would count as silence.
+func inTurn(i int) time.Duration { return time.Duration(i) * time.Second / openRate }
 
 func (c crowd) stop() {
 	for _, l := range slices.Concat(c.open, c.closed) {
@@ -344,7 +348,7 @@ func restartWords(name string, runs []restartRun) string {
 func restartMethod(o Options) []string {
 	method := []string{
 		fmt.Sprintf("Each row is one server with %d workers of %d threads, started afresh and under load from the first to the last restart: %d requests a second in an open "+
-			"loop, a quarter from each kind of client, whatever becomes of those before; and one more client of each kind that sends its next request %v after the "+
+			"loop, a quarter from each kind of client in turn, whatever becomes of those before; and one more client of each kind that sends its next request %v after the "+
 			"response. Kept: over connections that stay. One each: a connection for each request. A POST brings 1,000 bytes. No request is ever repeated by a client.",
 			o.Workers, o.Threads, openRate, closedPause),
 		fmt.Sprintf("A restart begins with a new release beside the old one, to which the link `current` is moved, and is over when the server says so, and %v later. Then "+

@@ -24,6 +24,7 @@ import (
 type Config struct {
 	URL       string        // where to, as Serval logs it: "http://127.0.0.1:9292", "https://…", "unix:///run/app.sock"
 	Rate      int           // requests a second; 0: 100
+	Offset    time.Duration // how long after Start the first is due: loads with the same rate need not send in step
 	KeepAlive bool          // connections are used again, else each request has its own
 	Method    string        // empty: GET
 	Path      string        // empty: /
@@ -161,7 +162,7 @@ func (l *Load) Served() int {
 }
 
 func (l *Load) send(ctx context.Context) {
-	began := time.Now()
+	began := time.Now().Add(l.cfg.Offset)
 	for i := 0; ; i++ {
 		due := began.Add(time.Duration(i) * time.Second / time.Duration(l.cfg.Rate))
 		select {

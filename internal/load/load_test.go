@@ -84,6 +84,18 @@ func TestALoadReportsOnAServerThatAnswersEverything(t *testing.T) {
 	}
 }
 
+func TestAnOffsetPutsTheFirstRequestOff(t *testing.T) {
+	t.Parallel()
+	url, _ := served(t, "tcp", func(http.ResponseWriter, *http.Request) {})
+	began := time.Now()
+	l := Start(Config{URL: url, Rate: 1000, Offset: 50 * time.Millisecond})
+	waitFor(t, "requests are answered", func() bool { return l.Served() >= 2 })
+	l.Stop()
+	if first, second := l.results[0].due, l.results[1].due; min(first.Sub(began), second.Sub(began)) < 50*time.Millisecond {
+		t.Errorf("requests were due %s and %s after the start", first.Sub(began), second.Sub(began))
+	}
+}
+
 func TestConnectionsAreUsedAgainOrNot(t *testing.T) {
 	t.Parallel()
 	for _, keep := range []bool{true, false} {

@@ -15,6 +15,7 @@ class RailsApp < Rails::Application
   config.load_defaults Rails::VERSION::STRING.to_f
   config.api_only = true
   config.eager_load = true
+  config.cache_classes = true # as in production: without it, Rails looks at the files it watches in each request
   config.secret_key_base = "not secret: this app keeps nothing" * 2
   config.logger = Logger.new($stderr)
   config.log_level = :warn

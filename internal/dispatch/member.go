@@ -21,6 +21,7 @@ type member struct {
 	held   int     // slots in use
 	stuck  int     // of those, the ones whose request was given up: their threads may never come back
 	pace   pace
+	eager  bool // its requests wait for something else than the processor
 	retire chan retirement
 	buried chan struct{} // closed when its worker is dead and its requests are taken care of
 	legacy string        // what it held then, for the log
@@ -252,6 +253,9 @@ func (m *member) hear(f *wire.Frame) (r *Request, known bool, err error) {
 		return r, err == nil, err
 	}
 	m.pace.served(now.Sub(s.since))
+	if f.Type != wire.Free {
+		m.eager = f.Flags&wire.Eager != 0
+	}
 	m.release(s)
 	m.requests++
 	p.finished++
@@ -264,6 +268,9 @@ func (m *member) hear(f *wire.Frame) (r *Request, known bool, err error) {
 	held := m.held
 	body := p.next(m, now)
 	refilled := m.held > held
+	if refilled {
+		p.rest.Store(int64(p.lull()))
+	}
 	p.mu.Unlock()
 	if refilled {
 		body.send()

@@ -90,6 +90,7 @@ type Pool struct {
 	rushing   bool      // clients who waited for the start may still come
 	rushed    time.Time // when the first of them came
 	settled   atomic.Bool
+	rest      atomic.Int64 // the lull after the last answer, in nanoseconds, until it is told
 	warm      sync.Once
 }
 
@@ -280,9 +281,6 @@ func (p *Pool) Cancel(r *Request) {
 		r.slot = nil
 	}
 }
-
-// Crowded says that requests wait for a thread: one more would only join them.
-func (p *Pool) Crowded() bool { return p.queue.some.Load() }
 
 // Close refuses new requests from here on; those under way go on.
 func (p *Pool) Close() {

@@ -21,7 +21,7 @@ type Loop struct {
 	all    int // epoll: every socket, the prompt ones by way of the other
 	prompt int // epoll: those whose events never have to wait, see Hold
 	bell   int // eventfd: an alarm was set for an earlier time than that to which the thread sleeps
-	hold   atomic.Pointer[func() bool]
+	hold   atomic.Pointer[func() (bool, time.Duration)]
 
 	alarms atomic.Pointer[[]*Alarm]
 	asleep atomic.Int64 // until when the thread sleeps, as Alarm.at; 0: it does not
@@ -72,8 +72,9 @@ func start() {
 }
 
 // Hold has the loops look at clients less often while busy says that nothing could be done for them: for up to a
-// millisecond they hear only sockets that are prompt. It is called by the loops' threads, often, and must not block.
-func Hold(busy func() bool) {
+// millisecond they hear only sockets that are prompt. Not even those for as long as rest says. It is called by the loops'
+// threads, often, and must not block.
+func Hold(busy func() (busy bool, rest time.Duration)) {
 	if _, err := Next(); err != nil {
 		return
 	}
@@ -174,13 +175,24 @@ func (l *Loop) run() {
 			runtime.Gosched()
 		}
 		left := l.strike(now)
-		if hold := l.hold.Load(); hold != nil && (*hold)() {
+		if busy, rest := l.held(); busy {
+			if rest > 0 {
+				pause(rest)
+				left = 0
+			}
 			b.take(l.prompt, earlier(left, patience))
 			b.take(l.all, 0)
 		} else {
 			b.take(l.all, left)
 		}
 	}
+}
+
+func (l *Loop) held() (busy bool, rest time.Duration) {
+	if hold := l.hold.Load(); hold != nil {
+		return (*hold)()
+	}
+	return false, 0
 }
 
 // batch is what a loop's thread works with.

@@ -13,8 +13,8 @@ import (
 
 // While others have to wait, prompt sockets are heard at once, and the others within moments.
 func TestPromptSocketsDoNotWait(t *testing.T) {
-	Hold(func() bool { return true })
-	defer Hold(func() bool { return false })
+	Hold(func() (bool, time.Duration) { return true, 0 })
+	defer Hold(func() (bool, time.Duration) { return false, 0 })
 	heard := make(chan string, 100)
 	s, peer := pair(t, func(*Socket) { heard <- "client" })
 	_ = s

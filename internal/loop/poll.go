@@ -26,3 +26,9 @@ func poll(epoll int, events []unix.EpollEvent, wait time.Duration) []unix.EpollE
 	}
 	return events[:max(n, 0)]
 }
+
+// pause sleeps, by and large for d. The runtime's own sleep would set a timer, and another thread would wait for it.
+func pause(d time.Duration) {
+	ts := unix.NsecToTimespec(int64(d))
+	unix.Nanosleep(&ts, nil) //nolint:errcheck // a signal may end it early
+}

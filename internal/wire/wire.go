@@ -45,6 +45,7 @@ const (
 	Busy     uint8 = 1 // RESPONSE, END, FILE: the thread is not free yet, FREE follows
 	Partial  uint8 = 2 // HEAD: partial hijack
 	Abort    uint8 = 4 // END: the body is broken
+	Eager    uint8 = 8 // RESPONSE, END, FILE: requests wait for something else than the processor
 )
 
 const (

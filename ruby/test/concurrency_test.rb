@@ -73,6 +73,17 @@ class ConcurrencyTest < WorkerTest
     assert kept, "another thread took the request behind the one that waited"
   end
 
+  def test_responses_say_whether_requests_wait_or_compute
+    front = serve(APP, threads: 3)
+    refute_predicate front.get("/fast").last, :eager?
+    2.times { front.get("/nap") }
+    assert_predicate front.get("/fast").last, :eager?
+    assert((1..20).any? do # a busy machine lets a computation wait, too
+      70.times { front.get("/compute") }
+      !front.get("/fast").last.eager?
+    end)
+  end
+
   def test_frames_may_arrive_in_pieces_of_any_size
     front = serve(APP)
     bytes = Array.new(20) { |i| front.request(i, "/#{i}", body: "x" * (i * 100)) }.join

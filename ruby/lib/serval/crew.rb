@@ -49,6 +49,11 @@ module Serval
       @dismissed
     end
 
+    # Whether requests have waited for something else than the processor of late.
+    def eager?
+      @eager.positive?
+    end
+
     # The members that run a request now, the one with +id+ alone if it is not 0.
     def running(id = 0)
       @members.select { |member| (exchange = member.exchange) && (id.zero? || exchange.id == id) }
@@ -59,7 +64,7 @@ module Serval
       AsPuma.enter(self)
       @blocks.run(:before_thread_start, nil)
       while (exchange = next_exchange(member))
-        wake_another if @eager.positive?
+        wake_another if eager?
         @still&.synchronize {} # waits while the process is forked
         member.exchange = exchange
         computed = @watched.positive? ? computing : nil

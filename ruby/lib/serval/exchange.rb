@@ -68,13 +68,15 @@ module Serval
       @env["REQUEST_METHOD"] == "HEAD"
     end
 
-    # Flags of the frame that ends the response: BUSY when work is left after it that may take a while.
+    # Flags of the frame that ends the response: BUSY when work is left after it that may take a while, EAGER when the worker's
+    # requests wait for something else than the processor.
     def last_flags
       @closes = @body.respond_to?(:close)
       @busy = !hooks("rack.after_reply").empty? || !hooks("rack.response_finished").empty? ||
               (@closes && @runtime.closings.wary?) || @runtime.rest?
       @answered = true
-      @busy ? Wire::BUSY : 0
+      flags = @busy ? Wire::BUSY : 0
+      @runtime.eager? ? flags | Wire::EAGER : flags
     end
 
     # "GET /path", fit for a line of a log.

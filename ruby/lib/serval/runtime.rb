@@ -66,6 +66,10 @@ module Serval
       @out_of_band.due? && @crew.running.size == 1
     end
 
+    def eager?
+      @crew.eager?
+    end
+
     # --- what the front asks ---
 
     def backtraces(id)

@@ -24,6 +24,7 @@ module Serval
     BUSY = 1
     TAKEOVER = 2 # a flag of HEAD: HIJACK in the document
     ABORT = 4
+    EAGER = 8
 
     # Bytes of a response that travel in frames; the rest of a longer one goes over a STREAM descriptor.
     LONGEST_IN_FRAMES = 256 * 1024

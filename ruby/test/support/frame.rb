@@ -11,6 +11,15 @@ Frame = Struct.new(:type, :flags, :code, :id, :head, :body, :io) do
     pairs.to_h
   end
 
+  # The flags but EAGER, which goes by the times that the requests before took, not by what this one is.
+  def flags
+    self[:flags] & ~Frame::EAGER
+  end
+
+  def eager?
+    self[:flags].anybits?(Frame::EAGER)
+  end
+
   def name
     Frame::NAMES.fetch(type)
   end
@@ -25,6 +34,7 @@ class Frame
   BUSY = 1
   HIJACK_FLAG = 2
   ABORT = 4
+  EAGER = 8
 
   def self.bytes(type, id, code: 0, flags: 0, head: "", body: "")
     length = 12 + head.bytesize + body.bytesize

@@ -123,7 +123,11 @@ func (s *Server) talk(conn *net.UnixConn) {
 		} else {
 			answer = s.answer(r)
 		}
-		if json.NewEncoder(conn).Encode(answer) != nil {
+		err := json.NewEncoder(conn).Encode(answer)
+		if r.Do == "end" {
+			s.wish.Do(func() { close(s.end) }) // only now: who hears it closes the server, and with it this conversation
+		}
+		if err != nil {
 			return
 		}
 	}
@@ -162,7 +166,6 @@ func (s *Server) answer(r request) reply {
 		}
 	case "end":
 		err = s.supervisor.Stop(s.ctx, s.supervisor.Names())
-		s.wish.Do(func() { close(s.end) })
 	default:
 		err = fmt.Errorf("this supervisor does not know %q: it is another version of serval", r.Do)
 	}

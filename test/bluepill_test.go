@@ -341,9 +341,7 @@ func TestADaemonThatDoesNotMakeWayIsSaid(t *testing.T) {
 	if got := daemon.String(); got != fmt.Sprintf("%d (bluepilld: blog)", pid) {
 		t.Errorf("it is called %s", got)
 	}
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	daemon.Freeze(t)
 	out, errs, status := run("load", "blog.pill")
 	if want := fmt.Sprintf("Killing previous bluepilld[%d]\n", pid); status != 4 || out != want || errs != fmt.Sprintf("Previous bluepilld[%d] didn't die\n", pid) {
 		t.Errorf("%d, %q, %q", status, out, errs)

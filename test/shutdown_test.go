@@ -106,7 +106,7 @@ func TestClientsInTheKernelsQueueAreServed(t *testing.T) {
 	t.Parallel()
 	dir := testkit.ShortDir(t)
 	s := testkit.Start(t, "slow", "-b", "tcp://127.0.0.1:0", "-b", "unix://"+dir+"/socket")
-	s.Signal(syscall.SIGSTOP) // while it stands still, only the kernel answers
+	testkit.FindProcess(s.PID).Freeze(t) // while it stands still, only the kernel answers
 	var clients []*testkit.Client
 	for i := range 200 {
 		c := testkit.DialURL(t, s.URLs[i%2])

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -188,7 +187,7 @@ func TestAWorkerWhoseInterpreterStandsStillIsReplaced(t *testing.T) {
 	t.Parallel()
 	s := testkit.Start(t, "slow", "--request-timeout", "1")
 	worker := s.Worker()
-	kill(t, worker, syscall.SIGSTOP)
+	worker.Freeze(t)
 	if r := s.Get("/fast"); r.Status != 504 {
 		t.Errorf("got %+v", r)
 	}

@@ -8,10 +8,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
+	"serval/internal/testkit"
 	"serval/internal/worker"
 )
 
@@ -322,9 +322,7 @@ func TestAWorkerThatHearsNothingIsKilledAndReplaced(t *testing.T) {
 		t.Fatalf("a worker that hears was replaced: %s", log.text())
 	}
 	// A process that is stopped hears as little as one whose interpreter hangs.
-	if err := syscall.Kill(before, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	testkit.FindProcess(before).Freeze(t)
 	if _, body := ask(p, "GET", "/", "").wait(t); body == fmt.Sprint(before) {
 		t.Error("the stopped worker answered")
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -25,6 +26,25 @@ func FindProcess(pid int) Process {
 func (p Process) Alive() bool {
 	state := stat(p.PID, statState)
 	return p.start != "" && stat(p.PID, statStart) == p.start && state != "Z" && state != "X"
+}
+
+// Freeze stops a process as SIGSTOP does, and returns when all of its threads have: until then they run on, and may answer.
+func (p Process) Freeze(t testing.TB) {
+	t.Helper()
+	if err := syscall.Kill(p.PID, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	WaitFor(t, "all threads have stopped", p.frozen)
+}
+
+func (p Process) frozen() bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.PID))
+	for _, path := range threads {
+		if stat, err := os.ReadFile(path); err != nil || !strings.Contains(string(stat), ") T ") {
+			return false
+		}
+	}
+	return len(threads) > 0
 }
 
 // isMold tells by its title, or while it boots by its script, that the process is a mold.

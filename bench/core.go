@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 // cell is one measurement of core: one server under one load with so many connections, in one round.
@@ -17,15 +16,6 @@ type cell struct {
 	CPU         cpu    `json:"cpu_us_per_request"`
 	result
 }
-
-// cpu is the CPU time that a request took, in microseconds. Unlike the throughput it hardly depends on what else the
-// machine does.
-type cpu struct {
-	Front   float64 `json:"front"`
-	Workers float64 `json:"workers"`
-}
-
-func (c cpu) sum() float64 { return c.Front + c.Workers }
 
 // core measures all servers under all loads. In each round the servers take turns under each load, so that what the
 // machine does besides falls on all of them.
@@ -99,11 +89,9 @@ func (b *bench) warmThenRun(ctx context.Context, srv *server, w wrk) (result, cp
 	if _, err := warm.run(ctx); err != nil {
 		return result{}, cpu{}, err
 	}
-	workers := descendants(srv.front())
-	front, rest := cpuTime(srv.front()), cpuTime(workers...)
+	meter := srv.startMeter()
 	r, err := w.run(ctx)
-	perRequest := func(used time.Duration) float64 { return ratio(float64(used.Microseconds()), float64(r.Requests)) }
-	return r, cpu{perRequest(cpuTime(srv.front()) - front), perRequest(cpuTime(workers...) - rest)}, err
+	return r, meter.used().perRequest(r.Requests), err
 }
 
 // group is all rounds of one load, number of connections and server.

@@ -15,7 +15,7 @@ type Options struct {
 	Serval      string `json:"serval"`      // the program to measure
 	Results     string `json:"-"`           // where reports go
 	Rounds      int    `json:"rounds"`      // how often each measurement is repeated, in turns with the other servers
-	Seconds     int    `json:"seconds"`     // length of one measurement by wrk
+	Seconds     int    `json:"seconds"`     // length of one measurement by wrk, or of one mix
 	Warmup      int    `json:"warmup"`      // seconds of load before each measurement
 	Workers     int    `json:"workers"`     // worker processes of each server
 	Threads     int    `json:"threads"`     // threads of each worker, where the server has threads
@@ -23,6 +23,7 @@ type Options struct {
 	Servers     list   `json:"servers"`
 	Loads       list   `json:"loads"`
 	Connections counts `json:"connections"` // for core
+	Mixes       list   `json:"mixes"`       // for mixed
 	Idle        int    `json:"idle"`        // connections held by idle
 	UploadMB    int    `json:"upload_mb"`   // size of the body sent by upload
 	Tries       int    `json:"tries"`       // requests asked while slow readers read
@@ -45,6 +46,7 @@ type scenario struct {
 // scenarios are all of them, in the order they are run.
 var scenarios = []scenario{
 	{name: "core", about: "throughput and latency of the servers under the same loads", measure: (*bench).core},
+	{name: "mixed", about: "how long short requests take beside others", measure: (*bench).mixed},
 	{name: "pinned", about: "fast requests while one takes five seconds", measure: (*bench).pinned},
 	{name: "slow-readers", about: "normal requests while five clients read slowly", measure: (*bench).slowReaders},
 	{name: "idle", about: "the cost of many idle keep-alive connections", measure: (*bench).idle},
@@ -57,13 +59,13 @@ var scenarios = []scenario{
 }
 
 func parseOptions(args []string, output io.Writer) (Options, []scenario, error) {
-	o := Options{Servers: list{"serval", "puma", "unicorn"}, Loads: loadNames(), Connections: counts{16, 64, 256}, Kinds: kindNames()}
+	o := Options{Servers: list{"serval", "puma", "unicorn"}, Loads: loadNames(), Connections: counts{16, 64, 256}, Mixes: mixNames(), Kinds: kindNames()}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(output)
 	flags.StringVar(&o.Serval, "serval", "bin/serval", "the serval `program` to measure")
 	flags.StringVar(&o.Results, "results", "bench/results", "`directory` for the reports")
 	flags.IntVar(&o.Rounds, "rounds", 3, "how often each measurement is repeated, the servers taking turns")
-	flags.IntVar(&o.Seconds, "seconds", 5, "length of one measurement by wrk")
+	flags.IntVar(&o.Seconds, "seconds", 5, "length of one measurement by wrk, or of one mix")
 	flags.IntVar(&o.Warmup, "warmup", 1, "seconds of load before each measurement")
 	flags.IntVar(&o.Workers, "workers", 2, "worker processes, for core, idle and upload")
 	flags.IntVar(&o.Threads, "threads", 5, "threads in each worker, for core, idle and upload")
@@ -71,6 +73,7 @@ func parseOptions(args []string, output io.Writer) (Options, []scenario, error) 
 	flags.Var(&o.Servers, "servers", "`names` of servers: serval, puma, unicorn")
 	flags.Var(&o.Loads, "loads", "`names` of loads for core: "+strings.Join(loadNames(), ", "))
 	flags.Var(&o.Connections, "connections", "`numbers` of connections for core")
+	flags.Var(&o.Mixes, "mixes", "`names` of mixes for mixed: "+strings.Join(mixNames(), ", "))
 	flags.IntVar(&o.Idle, "idle", 10_000, "idle connections to hold")
 	flags.IntVar(&o.UploadMB, "upload", 1024, "MiB to upload")
 	flags.IntVar(&o.Tries, "tries", 20, "requests to try while slow readers read")
@@ -104,6 +107,11 @@ func (o Options) validate() error {
 	for _, name := range o.Loads {
 		if !slices.Contains(loadNames(), name) {
 			return fmt.Errorf("-loads: there is no load %q: choose from %s", name, strings.Join(loadNames(), ", "))
+		}
+	}
+	for _, name := range o.Mixes {
+		if !slices.Contains(mixNames(), name) {
+			return fmt.Errorf("-mixes: there is no mix %q: choose from %s", name, strings.Join(mixNames(), ", "))
 		}
 	}
 	for _, name := range o.Kinds {

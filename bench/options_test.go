@@ -40,6 +40,7 @@ func TestMistakesAreNamedWithWhatThereIs(t *testing.T) {
 	for args, want := range map[string]string{
 		"-servers passenger": "serval, puma and unicorn",
 		"-loads hallo":       "hello, headers",
+		"-mixes cpus":        "cpu, cpu-crowd",
 		"-connections 0":     `"0" is not a number`,
 		"-rounds 0":          "-rounds is 0",
 		"cores":              "core, pinned",

@@ -47,9 +47,9 @@ func (b *bench) pinned(ctx context.Context) (finding, error) {
 }
 
 // threaded are the chosen servers but Unicorn, which needs a worker for each request and a proxy in front.
-func (b *bench) threaded() []string {
+func (o Options) threaded() []string {
 	var names []string
-	for _, name := range b.Servers {
+	for _, name := range o.Servers {
 		if name != "unicorn" {
 			names = append(names, name)
 		}

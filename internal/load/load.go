@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -25,7 +27,9 @@ type Config struct {
 	URL       string        // where to, as Serval logs it: "http://127.0.0.1:9292", "https://…", "unix:///run/app.sock"
 	Rate      int           // requests a second; 0: 100
 	Offset    time.Duration // how long after Start the first is due: loads with the same rate need not send in step
+	Seed      uint64        // not 0: requests come at random with this Rate on average, at the same times for the same seed
 	KeepAlive bool          // connections are used again, else each request has its own
+	Spread    int           // not 0: there are so many kept connections, which take turns; a request that is due waits for a free one
 	Method    string        // empty: GET
 	Path      string        // empty: /
 	Body      string        // sent with a Content-Length
@@ -50,8 +54,9 @@ type Load struct {
 	secure  *tls.Config // nil: without TLS
 	request string      // as it is sent
 	cancel  context.CancelFunc
-	sending sync.WaitGroup // the pacemaker, or the clients
-	asking  sync.WaitGroup // requests under way
+	sending sync.WaitGroup   // the pacemaker, or the clients
+	asking  sync.WaitGroup   // requests under way
+	places  chan *connection // with Spread: those that are idle, longest first; nil stands for one that is yet to be made
 
 	mu      sync.Mutex // guards following
 	results []result
@@ -89,6 +94,12 @@ func Start(cfg Config) *Load {
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel = cancel
 	l.request = cfg.request()
+	if cfg.Spread > 0 {
+		l.places = make(chan *connection, cfg.Spread)
+		for range cfg.Spread {
+			l.places <- nil
+		}
+	}
 	if cfg.Clients == 0 {
 		l.sending.Go(func() { l.send(ctx) })
 	}
@@ -163,15 +174,49 @@ func (l *Load) Served() int {
 
 func (l *Load) send(ctx context.Context) {
 	began := time.Now().Add(l.cfg.Offset)
-	for i := 0; ; i++ {
-		due := began.Add(time.Duration(i) * time.Second / time.Duration(l.cfg.Rate))
-		select {
-		case <-ctx.Done():
+	for offset := range l.cfg.arrivals() {
+		due := began.Add(offset)
+		if !sleepUntil(ctx, due) {
 			return
-		case <-time.After(time.Until(due)):
 		}
 		l.asking.Go(func() { l.record(due) })
 	}
+}
+
+// arrivals are when requests are due, from the start on. At random means independently of each other, as the requests of many
+// people are (a Poisson process): a fixed step would keep step with whatever else is periodic.
+func (c Config) arrivals() iter.Seq[time.Duration] {
+	gap := time.Second / time.Duration(c.Rate)
+	if c.Seed == 0 {
+		return func(yield func(time.Duration) bool) {
+			for i := 0; yield(time.Duration(i) * time.Second / time.Duration(c.Rate)); i++ {
+			}
+		}
+	}
+	return func(yield func(time.Duration) bool) {
+		random := rand.New(rand.NewPCG(c.Seed, 0))
+		for at := time.Duration(0); yield(at); {
+			at += time.Duration(random.ExpFloat64() * float64(gap))
+		}
+	}
+}
+
+// timerGrain is how coarse the runtime's timers are: it waits in epoll_wait, which counts in milliseconds.
+const timerGrain = 2 * time.Millisecond
+
+// sleepUntil waits to within some 0.1 ms, and reports false when ctx ended.
+func sleepUntil(ctx context.Context, due time.Time) bool {
+	if wait := time.Until(due); wait > timerGrain {
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait - timerGrain):
+		}
+	}
+	if wait := time.Until(due); wait > 0 && ctx.Err() == nil {
+		rest := syscall.NsecToTimespec(wait.Nanoseconds())
+		syscall.Nanosleep(&rest, nil) //nolint:errcheck // woken early by a signal, it sends early by less than the grain
+	}
+	return ctx.Err() == nil
 }
 
 // converse is one client of a closed loop.
@@ -198,32 +243,66 @@ func (l *Load) record(due time.Time) {
 // ask makes one request.
 func (l *Load) ask() error {
 	deadline := time.Now().Add(l.cfg.Timeout)
-	conn, err := l.connect(deadline)
+	conn, err := l.take(deadline)
 	if err != nil {
 		return err
 	}
 	again, err := l.exchange(conn, deadline)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err == nil && again && l.cfg.KeepAlive {
-		l.idle = append(l.idle, conn)
-		return nil
+	if err != nil || !again || !l.cfg.KeepAlive {
+		l.close(conn)
+		conn = nil
 	}
-	delete(l.open, conn)
-	conn.Close()
+	l.put(conn)
 	return err
 }
 
-// connect takes the connection that was idle for the shortest time, or makes one.
-func (l *Load) connect(deadline time.Time) (*connection, error) {
-	l.mu.Lock()
-	if last := len(l.idle) - 1; last >= 0 {
-		conn := l.idle[last]
-		l.idle = l.idle[:last]
-		l.mu.Unlock()
-		return conn, nil
+// take takes the connection that was idle for the shortest time, or makes one. With Spread it waits for a place.
+func (l *Load) take(deadline time.Time) (*connection, error) {
+	conn, err := l.idleOne(deadline)
+	if conn != nil || err != nil {
+		return conn, err
 	}
-	l.mu.Unlock()
+	if conn, err = l.dial(deadline); err != nil {
+		l.put(nil)
+	}
+	return conn, err
+}
+
+// idleOne is an idle connection; nil if one is to be made.
+func (l *Load) idleOne(deadline time.Time) (*connection, error) {
+	if l.places != nil {
+		select {
+		case conn := <-l.places:
+			return conn, nil
+		case <-time.After(time.Until(deadline)):
+			return nil, os.ErrDeadlineExceeded
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := len(l.idle) - 1
+	if last < 0 {
+		return nil, nil
+	}
+	conn := l.idle[last]
+	l.idle = l.idle[:last]
+	return conn, nil
+}
+
+// put gives back what take has taken: a connection that can be used again, or nil.
+func (l *Load) put(conn *connection) {
+	if l.places != nil {
+		l.places <- conn
+		return
+	}
+	if conn != nil {
+		l.mu.Lock()
+		l.idle = append(l.idle, conn)
+		l.mu.Unlock()
+	}
+}
+
+func (l *Load) dial(deadline time.Time) (*connection, error) {
 	inner, err := (&net.Dialer{Deadline: deadline}).Dial(l.network, l.address)
 	if err != nil {
 		return nil, err
@@ -243,6 +322,13 @@ func (l *Load) connect(deadline time.Time) (*connection, error) {
 	l.dialled++
 	l.mu.Unlock()
 	return conn, nil
+}
+
+func (l *Load) close(conn *connection) {
+	l.mu.Lock()
+	delete(l.open, conn)
+	l.mu.Unlock()
+	conn.Close()
 }
 
 // exchange sends the request and reads the response. again says that the connection can carry another.
@@ -304,6 +390,11 @@ type Report struct {
 	Silence       time.Duration // the longest time without an answer
 	Outage        time.Duration // all times without an answer that were longer than OutageFrom, together
 	Lag           time.Duration // the most that a request was sent late: what this machine adds to all of the above
+
+	// Waits are how long the answered ones took from the time they were due, sorted. A request that had to be sent late because
+	// something stalled has waited all that time; counted from when it was sent, the stall would be told once and hide from the
+	// rest ("coordinated omission").
+	Waits []time.Duration
 }
 
 // OutageFrom is when silence counts as an outage: longer than a busy machine would make it.
@@ -336,6 +427,7 @@ func reportOn(spans ...[]result) Report {
 				continue
 			}
 			took = append(took, r.ended.Sub(r.began))
+			report.Waits = append(report.Waits, r.ended.Sub(r.due))
 			ends = append(ends, r.ended)
 		}
 		report.listen(ends)
@@ -344,6 +436,7 @@ func reportOn(spans ...[]result) Report {
 		return report
 	}
 	slices.Sort(took)
+	slices.Sort(report.Waits)
 	last := len(took) - 1
 	report.P50, report.P99, report.Max = took[last/2], took[last*99/100], took[last]
 	return report

@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -206,6 +208,104 @@ func TestClientsOfAClosedLoopKeepTheirConnections(t *testing.T) {
 	if r := l.Stop(); r.Failed > 0 || connections.Load() > 3 || l.Dialled() != int(connections.Load()) {
 		t.Errorf("%d connections, %d dialled: %s", connections.Load(), l.Dialled(), r)
 	}
+}
+
+func TestWaitsAreCountedFromWhenARequestWasDue(t *testing.T) {
+	t.Parallel()
+	at := func(ms int) time.Time { return time.UnixMilli(int64(1000 + ms)) }
+	l := &Load{results: []result{
+		{due: at(0), began: at(0), ended: at(30)}, // the one that stalls
+		{due: at(10), began: at(30), ended: at(31)},
+		{due: at(20), began: at(31), ended: at(32)},
+		{due: at(25), began: at(32), ended: at(33), failure: "reset"},
+	}}
+	got := l.Between(time.Time{}, time.Time{}).Waits
+	if want := []time.Duration{12 * time.Millisecond, 21 * time.Millisecond, 30 * time.Millisecond}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestRandomArrivalsHaveTheRateAndAreTheSameForASeed(t *testing.T) {
+	t.Parallel()
+	const n = 10_000
+	first := func(cfg Config) []time.Duration {
+		var offsets []time.Duration
+		for offset := range cfg.arrivals() {
+			if offsets = append(offsets, offset); len(offsets) > n {
+				break
+			}
+		}
+		return offsets
+	}
+	random := first(Config{Rate: 1000, Seed: 7})
+	if mean := random[n] / n; mean < 950*time.Microsecond || mean > 1050*time.Microsecond {
+		t.Errorf("%s between two on average, want about 1ms", mean)
+	}
+	short := 0
+	for i := range n {
+		if random[i+1]-random[i] < 100*time.Microsecond {
+			short++
+		}
+	}
+	if share := float64(short) / n; share < 0.08 || share > 0.11 { // 1 - e^-0.1
+		t.Errorf("%.3f of the gaps are under a tenth of the mean, want 0.095", share)
+	}
+	if !slices.Equal(random, first(Config{Rate: 1000, Seed: 7})) || slices.Equal(random, first(Config{Rate: 1000, Seed: 8})) {
+		t.Error("the seed does not decide")
+	}
+	if even := first(Config{Rate: 1000}); even[n] != n*time.Millisecond || even[1] != time.Millisecond {
+		t.Errorf("without a seed the second is due at %s, the last at %s", even[1], even[n])
+	}
+}
+
+func TestASpreadLoadTakesItsConnectionsInTurn(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	asked := map[string]int{}
+	url, connections := served(t, "tcp", func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		asked[r.RemoteAddr]++
+		mu.Unlock()
+	})
+	l := Start(Config{URL: url, Clients: 1, KeepAlive: true, Spread: 8})
+	waitFor(t, "requests are answered", func() bool { return l.Served() >= 80 })
+	l.Stop()
+	if connections.Load() != 8 {
+		t.Errorf("%d connections were made, want 8", connections.Load())
+	}
+	for address, n := range asked {
+		if n < 9 {
+			t.Errorf("%s had %d requests of 80, want about 10", address, n)
+		}
+	}
+}
+
+func TestASpreadLoadMakesNoMoreConnectionsThanThat(t *testing.T) {
+	t.Parallel()
+	stalled := make(chan struct{})
+	url, connections := served(t, "tcp", func(http.ResponseWriter, *http.Request) { <-stalled })
+	l := Start(Config{URL: url, Rate: 200, KeepAlive: true, Spread: 5, Timeout: patience})
+	began := time.Now()
+	waitFor(t, "five arrive", func() bool { return connections.Load() == 5 })
+	time.Sleep(200 * time.Millisecond) // 40 more are due
+	close(stalled)
+	waitFor(t, "those that waited are answered", func() bool { return l.Served() >= 30 })
+	if r := l.Stop(); r.Failed > 0 || connections.Load() != 5 || r.Waits[len(r.Waits)-1] < 200*time.Millisecond {
+		t.Errorf("after %s: %d connections, %s", time.Since(began), connections.Load(), r)
+	}
+}
+
+func TestASpreadLoadReplacesWhatBreaks(t *testing.T) {
+	t.Parallel()
+	url, connections := served(t, "tcp", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "close") })
+	l := Start(Config{URL: url, Rate: 200, KeepAlive: true, Spread: 2})
+	waitFor(t, "requests are answered", func() bool { return l.Served() >= 20 })
+	if r := l.Stop(); r.Failed > 0 || int(connections.Load()) != r.Sent {
+		t.Errorf("%d connections: %s", connections.Load(), r)
+	}
+	l = Start(Config{URL: "http://" + closedAddress(t), Rate: 200, KeepAlive: true, Spread: 2})
+	waitFor(t, "requests fail", func() bool { return l.Between(time.Time{}, time.Time{}).Kinds["refused"] >= 20 })
+	l.Stop()
 }
 
 func TestLoadsAreReportedOnTogether(t *testing.T) {

@@ -39,7 +39,7 @@ func (b *bench) boot(ctx context.Context) (finding, error) {
 	var commands []string
 	for round := 1; round <= b.Rounds; round++ {
 		for _, c := range bootCases(b.Options) {
-			for _, name := range b.threaded() {
+			for _, name := range b.pair() {
 				srv, err := b.start(ctx, name, c.setup, "/")
 				if err != nil {
 					return finding{}, fmt.Errorf("%s: %w", name, err)
@@ -55,8 +55,8 @@ func (b *bench) boot(ctx context.Context) (finding, error) {
 	return finding{
 		method: []string{fmt.Sprintf("From starting the program to the end of the first response with status 200, with %d workers of %d threads. The client connects and asks from the "+
 			"start on, every %v while it is refused. Rounds: %d, the servers taking turns.", b.Workers, b.Threads, askAgain, b.Rounds)},
-		words:    bootWords(runs, b.Options, b.threaded()),
-		tables:   []table{bootTable(runs, b.Options, b.threaded())},
+		words:    bootWords(runs, b.Options, b.pair()),
+		tables:   []table{bootTable(runs, b.Options, b.pair())},
 		commands: unique(commands),
 		raw:      runs,
 	}, nil

@@ -60,9 +60,16 @@ func readOK(conn net.Conn) error {
 		return err
 	}
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("the server answered %s", response.Status)
+		return statusError(response.StatusCode)
 	}
 	return nil
+}
+
+// statusError is a response with another status than 200.
+type statusError int
+
+func (e statusError) Error() string {
+	return fmt.Sprintf("the server answered %d %s", int(e), http.StatusText(int(e)))
 }
 
 // pause waits, but not longer than ctx.

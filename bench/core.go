@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,11 +22,16 @@ type cell struct {
 // machine does besides falls on all of them.
 func (b *bench) core(ctx context.Context) (finding, error) {
 	var cells []cell
-	var commands []string
+	var commands, refused []string
 	for round := 1; round <= b.Rounds; round++ {
 		for _, name := range b.Loads {
 			for _, server := range b.Servers {
 				measured, used, err := b.measure(ctx, loadNamed(name), server)
+				if errors.As(err, new(bootError)) && server != "serval" && ctx.Err() == nil {
+					b.logf("%-8s %v", name, err)
+					refused = append(refused, fmt.Sprintf("%s did not serve %s.", server, name))
+					continue
+				}
 				if err != nil {
 					return finding{}, err
 				}
@@ -39,7 +45,7 @@ func (b *bench) core(ctx context.Context) (finding, error) {
 	}
 	return finding{
 		method:   coreMethod(b.Options),
-		words:    coreWords(cells, b.Options),
+		words:    append(coreWords(cells, b.Options), unique(refused)...),
 		tables:   coreTables(cells, b.Options),
 		commands: unique(commands),
 		raw:      cells,
@@ -251,11 +257,7 @@ func coreMethod(o Options) []string {
 			o.Rounds, o.Warmup, o.Seconds, strings.Join(o.Servers, ", ")),
 		"wrk runs on the same machine and takes its share of the CPU. Nothing is logged per request.",
 	}
-	if slices.Contains(o.Servers, "unicorn") {
-		method = append(method, fmt.Sprintf("Unicorn runs %d workers, one request at a time in each, and has no keep-alive: every request is a connection. "+
-			"It is made to stand behind nginx.", o.Workers))
-	}
-	return method
+	return append(method, o.aboutPeers()...)
 }
 
 // unique keeps the first of equal lines.

@@ -31,7 +31,7 @@ func (b *bench) idle(ctx context.Context) (finding, error) {
 	}
 	var runs []idleRun
 	var commands []string
-	for _, name := range b.threaded() {
+	for _, name := range b.pair() {
 		run, command, err := b.idleServer(ctx, name)
 		if err != nil {
 			return finding{}, fmt.Errorf("%s: %w", name, err)
@@ -101,7 +101,7 @@ func (b *bench) repeat(ctx context.Context, srv *server, w wrk) ([]result, error
 
 // memory is what the front and what all processes of the server hold.
 func (s *server) memory() (front, all memory) {
-	return memoryOf(s.front()), memoryOf(append(descendants(s.front()), s.front())...)
+	return memoryOf(s.front()), memoryOf(s.processes()...)
 }
 
 // frontGrowth is the memory of the front for each connection, in KiB.

@@ -15,20 +15,19 @@ type fact struct{ name, value string }
 
 // inspect asks the machine and the programs for their versions. What is not there is left out.
 func inspect(o Options) []fact {
-	facts := []fact{
-		{"serval", version(o.Serval, "--version")},
-		{"commit", commit()},
-		{"puma", version("puma", "--version")},
-		{"unicorn", version("unicorn", "--version")},
-		{"ruby", version("ruby", "--version")},
-		{"rack", firstLine("ruby", "-e", `require "rack"; print Rack.release`)},
-		{"wrk", version("wrk", "--version")},
-		{"go", strings.TrimPrefix(runtime.Version(), "go")},
-		{"kernel", firstLine("uname", "-sr")},
-		{"CPU", cpuModel(read("/proc/cpuinfo"))},
-		{"cores", strconv.Itoa(runtime.NumCPU())},
-		{"memory", memoryTotal(read("/proc/meminfo"))},
-	}
+	facts := each(o.Servers, func(name string) fact { return fact{name, versionOf(peerNamed(name), o)} })
+	facts = append(facts,
+		fact{"left out", strings.Join(o.leftOut(), ", ")},
+		fact{"commit", commit()},
+		fact{"ruby", version("ruby", "--version")},
+		fact{"rack", firstLine("ruby", "-e", `require "rack"; print Rack.release`)},
+		fact{"wrk", version("wrk", "--version")},
+		fact{"go", strings.TrimPrefix(runtime.Version(), "go")},
+		fact{"kernel", firstLine("uname", "-sr")},
+		fact{"CPU", cpuModel(read("/proc/cpuinfo"))},
+		fact{"cores", strconv.Itoa(runtime.NumCPU())},
+		fact{"memory", memoryTotal(read("/proc/meminfo"))},
+	)
 	return slices.DeleteFunc(facts, func(f fact) bool { return f.value == "" })
 }
 

@@ -43,7 +43,7 @@ func TestTheDescriptionOfTheMachineDoesNotNameIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	facts := inspect(Options{Serval: "bin/serval"})
+	facts := inspect(Options{Serval: "bin/serval", Servers: list{"serval", "puma"}})
 	if len(facts) == 0 {
 		t.Fatal("it is empty")
 	}

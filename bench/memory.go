@@ -27,7 +27,7 @@ func (b *bench) memory(ctx context.Context) (finding, error) {
 	var runs []memoryRun
 	var commands []string
 	for round := 1; round <= b.Rounds; round++ {
-		for _, name := range b.threaded() {
+		for _, name := range b.pair() {
 			run, err := b.memoryServer(ctx, name)
 			if err != nil {
 				return finding{}, fmt.Errorf("%s: %w", name, err)
@@ -42,8 +42,8 @@ func (b *bench) memory(ctx context.Context) (finding, error) {
 		method: []string{fmt.Sprintf("A fresh server with %d workers of %d threads serves %s with --preload in production, answers %d requests, one after the other, each on a "+
 			"connection of its own, and is looked at. PSS is the sum over all its processes, so that a page which n of them share counts 1/n in each. Rounds: %d.",
 			memoryWorkers, b.Threads, railsApp, memoryRequests, b.Rounds)},
-		words:    memoryWords(runs, b.threaded()),
-		tables:   []table{memoryTable(runs, b.threaded())},
+		words:    memoryWords(runs, b.pair()),
+		tables:   []table{memoryTable(runs, b.pair())},
 		commands: unique(commands),
 		raw:      runs,
 	}, nil

@@ -271,7 +271,7 @@ func mixedNote(runs []mixRun, m mix, o Options) string {
 
 // mixedWords says of each mix how Serval compares with Puma and with the best of the others.
 func mixedWords(runs []mixRun, o Options) []string {
-	rivals := slices.DeleteFunc(o.rivals(), func(name string) bool { return !slices.Contains(o.threaded(), name) })
+	rivals := Options{Servers: o.threaded()}.rivals()
 	if len(rivals) == 0 {
 		return nil
 	}
@@ -295,7 +295,7 @@ func mixedWords(runs []mixRun, o Options) []string {
 }
 
 func mixedMethod(o Options) []string {
-	return []string{
+	return append([]string{
 		fmt.Sprintf("In each of %d rounds every server is started for every mix, has %d s to warm up and is measured for %d s; the servers take turns (%s, and again). Figures are "+
 			"medians of the rounds, with the least and the most in parentheses; longest and sent late are the most of all rounds, failed is their sum.",
 			o.Rounds, o.Warmup, o.Seconds, strings.Join(o.threaded(), ", ")),
@@ -306,5 +306,5 @@ func mixedMethod(o Options) []string {
 			"over %d kept connections in turn; a request waits for a free one.", shortConnections),
 		"Sent late is the most that the load generator itself was late, waiting for a processor: it shares the machine with the servers. CPU is that of the front + the workers, " +
 			"divided by all requests; PSS is that of all processes of the server after the measurement.",
-	}
+	}, Options{Servers: o.threaded()}.aboutPeers()...)
 }

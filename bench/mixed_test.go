@@ -17,13 +17,13 @@ func mixedRounds() ([]mixRun, Options) {
 		runs = append(runs,
 			mixRun{Mix: "cpu", Server: "serval", Round: i + 1, P99: ms / 5, P999: 70, Late: ms, CPU: cpu{10, 30}, PSS: 50 * 1024},
 			mixRun{Mix: "cpu", Server: "puma", Round: i + 1, P99: ms, Failed: i, Beside: 100},
-			mixRun{Mix: "cpu", Server: "other", Round: i + 1, P99: ms / 2},
+			mixRun{Mix: "cpu", Server: "iodine", Round: i + 1, P99: ms / 2},
 			mixRun{Mix: "half", Server: "serval", Round: i + 1, Rate: 1000 * ms, P99: 1, P999: 6},
 			mixRun{Mix: "half", Server: "puma", Round: i + 1, Rate: 1000 * ms, P99: 1, P999: 3},
-			mixRun{Mix: "half", Server: "other", Round: i + 1, Rate: 1000 * ms, P99: 1, P999: 4},
+			mixRun{Mix: "half", Server: "iodine", Round: i + 1, Rate: 1000 * ms, P99: 1, P999: 4},
 		)
 	}
-	return runs, Options{Servers: list{"serval", "puma", "other"}, Mixes: list{"cpu", "half"}, Rounds: 3}
+	return runs, Options{Servers: list{"serval", "puma", "iodine"}, Mixes: list{"cpu", "half"}, Rounds: 3}
 }
 
 func TestAMixIsShownByItsMediansAndComparedWithPuma(t *testing.T) {
@@ -48,7 +48,7 @@ func TestAMixIsShownByItsMediansAndComparedWithPuma(t *testing.T) {
 func TestTheWordsOnAMixNamePumaAndTheBestOfTheOthers(t *testing.T) {
 	runs, o := mixedRounds()
 	want := []string{
-		"cpu: serval's p99 is 4.00 ms, 0.20 of puma's (20.0 ms), 0.40 of other's (10.0 ms), the lowest of the others.",
+		"cpu: serval's p99 is 4.00 ms, 0.20 of puma's (20.0 ms), 0.40 of iodine's (10.0 ms), the lowest of the others.",
 		"half: serval's p99.9 is 6.00 ms, 2.00 of puma's (3.00 ms).",
 	}
 	if got := mixedWords(runs, o); !reflect.DeepEqual(got, want) {

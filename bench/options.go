@@ -59,7 +59,7 @@ var scenarios = []scenario{
 }
 
 func parseOptions(args []string, output io.Writer) (Options, []scenario, error) {
-	o := Options{Servers: list{"serval", "puma", "unicorn"}, Loads: loadNames(), Connections: counts{16, 64, 256}, Mixes: mixNames(), Kinds: kindNames()}
+	o := Options{Servers: given(), Loads: loadNames(), Connections: counts{16, 64, 256}, Mixes: mixNames(), Kinds: kindNames()}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(output)
 	flags.StringVar(&o.Serval, "serval", "bin/serval", "the serval `program` to measure")
@@ -70,7 +70,7 @@ func parseOptions(args []string, output io.Writer) (Options, []scenario, error) 
 	flags.IntVar(&o.Workers, "workers", 2, "worker processes, for core, idle and upload")
 	flags.IntVar(&o.Threads, "threads", 5, "threads in each worker, for core, idle and upload")
 	flags.IntVar(&o.WrkThreads, "wrk-threads", 2, "threads of wrk")
-	flags.Var(&o.Servers, "servers", "`names` of servers: serval, puma, unicorn")
+	flags.Var(&o.Servers, "servers", "`names` of servers: "+strings.Join(peerNames(), ", "))
 	flags.Var(&o.Loads, "loads", "`names` of loads for core: "+strings.Join(loadNames(), ", "))
 	flags.Var(&o.Connections, "connections", "`numbers` of connections for core")
 	flags.Var(&o.Mixes, "mixes", "`names` of mixes for mixed: "+strings.Join(mixNames(), ", "))
@@ -100,8 +100,11 @@ func parseOptions(args []string, output io.Writer) (Options, []scenario, error) 
 
 func (o Options) validate() error {
 	for _, name := range o.Servers {
-		if _, known := peers[name]; !known {
-			return fmt.Errorf("-servers: there is no server %q: choose from serval, puma and unicorn", name)
+		if !slices.Contains(peerNames(), name) {
+			return fmt.Errorf("-servers: there is no server %q: choose from %s", name, strings.Join(peerNames(), ", "))
+		}
+		if _, err := peerNamed(name).program(o); err != nil {
+			return fmt.Errorf("-servers: %w", err)
 		}
 	}
 	for _, name := range o.Loads {

@@ -28,7 +28,7 @@ type pinnedRun struct {
 func (b *bench) pinned(ctx context.Context) (finding, error) {
 	var runs []pinnedRun
 	var commands []string
-	for _, name := range b.threaded() {
+	for _, name := range b.pair() {
 		found, command, err := b.pinnedServer(ctx, name)
 		if err != nil {
 			return finding{}, err
@@ -39,22 +39,11 @@ func (b *bench) pinned(ctx context.Context) (finding, error) {
 	return finding{
 		method: []string{fmt.Sprintf("Two workers with one thread each. A request that sleeps for %v is sent; 0.2 s later %d fast ones follow, each over a "+
 			"connection of its own: one after another, or from four clients at once, 50 each. %d repetitions of both.", pinnedSlow, pinnedRequests, pinnedRepeats)},
-		words:    pinnedWords(runs, b.threaded()),
-		tables:   []table{pinnedTable(runs, b.threaded())},
+		words:    pinnedWords(runs, b.pair()),
+		tables:   []table{pinnedTable(runs, b.pair())},
 		commands: commands,
 		raw:      runs,
 	}, nil
-}
-
-// threaded are the chosen servers but Unicorn, which needs a worker for each request and a proxy in front.
-func (o Options) threaded() []string {
-	var names []string
-	for _, name := range o.Servers {
-		if name != "unicorn" {
-			names = append(names, name)
-		}
-	}
-	return names
 }
 
 func (b *bench) pinnedServer(ctx context.Context, name string) ([]pinnedRun, string, error) {

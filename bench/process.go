@@ -43,6 +43,12 @@ func parseStat(stat string) (pid, parent int, ok bool) {
 	return pid, parent, err1 == nil && err2 == nil
 }
 
+// alive reports whether there is such a process, other than one that is only to be reaped.
+func alive(pid int) bool {
+	_, _, ok := parseStat(read(fmt.Sprintf("/proc/%d/stat", pid)))
+	return ok
+}
+
 // ticksPerSecond is the unit of CPU times in /proc/PID/stat: USER_HZ, which is 100 on every Linux that Go runs on.
 const ticksPerSecond = 100
 

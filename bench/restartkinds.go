@@ -128,7 +128,7 @@ const restartTimeout = time.Minute
 func (s *site) signal(ctx context.Context, sig syscall.Signal, booting int) error {
 	pattern, more := servalDone, 1
 	if s.name == "puma" {
-		pattern, more = peers["puma"].ready, booting
+		pattern, more = pumaReady, booting
 	}
 	before, _ := s.srv.output.count(pattern)
 	failures, _ := s.srv.output.count(servalFailed)
@@ -222,7 +222,7 @@ func (s *site) broken(ctx context.Context, sig syscall.Signal) error {
 		}
 		return s.back(serving)
 	}
-	ready := peers[s.name].ready
+	ready := peerNamed(s.name).ready
 	before, _ := s.srv.output.count(ready)
 	if err := syscall.Kill(s.srv.front(), sig); err != nil {
 		return err
@@ -253,7 +253,7 @@ func (s *site) kill(ctx context.Context) error {
 	if err != nil || !slices.Contains(descendants(s.srv.front()), pid) {
 		return fmt.Errorf("%q is no answer of a worker", answer[0])
 	}
-	ready := peers[s.name].ready
+	ready := peerNamed(s.name).ready
 	before, _ := s.srv.output.count(ready)
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		return err

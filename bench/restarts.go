@@ -72,7 +72,7 @@ func (b *bench) restarts(ctx context.Context) (finding, error) {
 	for _, boot := range []int{0, slowBoot} {
 		for _, kind := range restartKinds {
 			for _, preload := range []bool{false, true} {
-				for _, name := range b.threaded() {
+				for _, name := range b.pair() {
 					if !b.includes(kind, name, preload, boot) || ctx.Err() != nil {
 						continue
 					}
@@ -89,7 +89,7 @@ func (b *bench) restarts(ctx context.Context) (finding, error) {
 	}
 	return finding{
 		method:   restartMethod(b.Options),
-		words:    each(b.threaded(), func(name string) string { return restartWords(name, runs) }),
+		words:    each(b.pair(), func(name string) string { return restartWords(name, runs) }),
 		tables:   []table{restartFailures(runs), restartTimes(runs)},
 		commands: unique(commands),
 		raw:      runs,

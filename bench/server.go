@@ -1,13 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -21,6 +24,9 @@ const (
 // server is a running peer.
 type server struct {
 	name    string
+	peer    peer
+	leader  int           // the process that started the others, if it is not the one that was started here; else 0
+	main    int           // its child, the main process; else 0
 	address string        // host:port
 	command string        // as one would type it, with PORT for the port
 	first   time.Duration // from its start to its first response
@@ -32,18 +38,25 @@ type server struct {
 
 // start runs a server on a free port of loopback and returns when all its workers are ready and path is answered with 200.
 func (b *bench) start(ctx context.Context, name string, s setup, path string) (*server, error) {
-	address := s.address
-	if address == "" {
-		var err error
-		if address, err = freeAddress(); err != nil {
-			return nil, err
+	for _, address := range []*string{&s.address, &s.behind} {
+		if *address == "" {
+			var err error
+			if *address, err = freeAddress(); err != nil {
+				return nil, err
+			}
 		}
 	}
-	args := peers[name].command(b.Options, s, address)
+	p := peerNamed(name)
+	program, err := p.program(b.Options)
+	if err != nil {
+		return nil, err
+	}
+	args := p.command(program, s)
 	srv := &server{
 		name:    name,
-		address: address,
-		command: strings.Join(peers[name].command(b.Options, s, "127.0.0.1:PORT"), " "),
+		peer:    p,
+		address: s.address,
+		command: p.typed(b.Options, s),
 		process: exec.Command(args[0], args[1:]...),
 		output:  newOutput(),
 		logf:    b.logf,
@@ -66,10 +79,13 @@ func (b *bench) start(ctx context.Context, name string, s setup, path string) (*
 	defer cancel()
 	if err := srv.boot(ctx, s.workers, path, started); err != nil {
 		srv.stop()
-		return nil, fmt.Errorf("%s did not boot: %w\n%s", name, err, srv.output)
+		return nil, bootError{fmt.Errorf("%s did not boot: %w\n%s", name, err, srv.output)}
 	}
 	return srv, nil
 }
+
+// bootError is one of a server that was started, but did not come to serve the app.
+type bootError struct{ error }
 
 // boot asks until there is an answer, and waits until all workers are ready.
 func (s *server) boot(ctx context.Context, workers int, path string, started time.Time) error {
@@ -90,31 +106,83 @@ func (s *server) boot(ctx context.Context, workers int, path string, started tim
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
 		}
-		// A server that gives up its boot closes the socket under the one who asks, and then says why.
-		if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) {
+		if !stillBoots(err) {
 			return err
 		}
 		time.Sleep(askAgain)
 	}
 	s.first = time.Since(started)
-	return s.output.wait(ctx, peers[s.name].ready, workers, s.exited)
+	if s.peer.apart != nil {
+		return s.findMain()
+	}
+	if s.peer.ready == nil {
+		return nil
+	}
+	return s.output.wait(ctx, s.peer.ready, workers, s.exited)
 }
 
-// stop ends the server and waits until it is gone; what is left of its process group after twenty seconds is killed.
+// stillBoots reports whether an answer may yet come: nobody listens, or a proxy does and what is behind it boots. A server that gives
+// up its boot closes the socket under the one who asks, and then says why.
+func stillBoots(err error) bool {
+	for _, kind := range []error{syscall.ECONNREFUSED, syscall.ECONNRESET, io.EOF, statusError(http.StatusBadGateway)} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
+}
+
+// findMain finds the main process where it is not the one that was started: the child of the one whose id is in a file.
+func (s *server) findMain() error {
+	leader, err := strconv.Atoi(strings.TrimSpace(read(s.peer.apart(s.address))))
+	if err != nil {
+		return fmt.Errorf("%s should hold the id of a process: %w", s.peer.apart(s.address), err)
+	}
+	children := descendants(leader)
+	if len(children) == 0 {
+		return fmt.Errorf("process %d has no children", leader)
+	}
+	s.leader, s.main = leader, children[0]
+	return nil
+}
+
+// stop ends the server and waits until all its processes are gone; what is left after twenty seconds is killed.
 func (s *server) stop() {
-	group := s.process.Process.Pid
+	all := s.processes()
 	s.process.Process.Signal(syscall.SIGTERM)
+	deadline := time.Now().Add(stopTimeout)
 	select {
 	case <-s.exited:
 	case <-time.After(stopTimeout):
 		s.logf("%s did not stop within %v of a TERM and is killed", s.name, stopTimeout)
-		syscall.Kill(-group, syscall.SIGKILL)
+		syscall.Kill(-s.process.Process.Pid, syscall.SIGKILL)
 		<-s.exited
+	}
+	for _, pid := range all {
+		for alive(pid) && time.Now().Before(deadline) {
+			time.Sleep(askAgain)
+		}
+		if alive(pid) {
+			s.logf("process %d of %s did not stop and is killed", pid, s.name)
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+	if s.peer.apart != nil {
+		os.Remove(s.peer.apart(s.address))
 	}
 }
 
-// front is the server's main process: Serval's front, the master of the others.
-func (s *server) front() int { return s.process.Process.Pid }
+// front is the server's main process: Serval's front, the proxy of those that have one, the master of the others.
+func (s *server) front() int { return cmp.Or(s.main, s.process.Process.Pid) }
+
+// processes are all that belong to the server.
+func (s *server) processes() []int {
+	all := append(descendants(s.process.Process.Pid), s.process.Process.Pid)
+	if s.leader != 0 {
+		all = append(append(all, descendants(s.leader)...), s.leader)
+	}
+	return all
+}
 
 // plainEnvironment is what every server gets: nothing that could set it up differently.
 func plainEnvironment() []string {

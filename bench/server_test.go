@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,7 +25,11 @@ func aBench(t *testing.T) *bench {
 
 func TestEveryServerStartsAnswersAndStops(t *testing.T) {
 	b := aBench(t)
-	for name := range peers {
+	for _, p := range peers {
+		if !p.ours && p.name != "passenger" {
+			continue // those are not installed
+		}
+		name := p.name
 		t.Run(name, func(t *testing.T) {
 			if name != "serval" {
 				testkit.Need(t, name)
@@ -36,15 +41,16 @@ func TestEveryServerStartsAnswersAndStops(t *testing.T) {
 			if workers := descendants(srv.front()); len(workers) < 2 {
 				t.Errorf("it has the processes %v, want two workers", workers)
 			}
-			if strings.Contains(srv.command, srv.address) || !strings.Contains(srv.command, "127.0.0.1:PORT") {
+			if strings.Contains(srv.command, port(srv.address)) || !strings.Contains(srv.command, "PORT") {
 				t.Errorf("its command line is %s", srv.command)
 			}
+			all := srv.processes()
 			srv.stop()
 			if _, err := get(t.Context(), srv.address, "/"); err == nil {
 				t.Error("it answers after its end")
 			}
-			if left := descendants(srv.front()); len(left) > 0 {
-				t.Errorf("its workers %v are left", left)
+			if left := slices.DeleteFunc(all, func(pid int) bool { return !alive(pid) }); len(left) > 0 {
+				t.Errorf("its processes %v are left", left)
 			}
 		})
 	}

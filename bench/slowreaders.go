@@ -28,7 +28,7 @@ type readersRun struct {
 func (b *bench) slowReaders(ctx context.Context) (finding, error) {
 	var runs []readersRun
 	var commands []string
-	for _, name := range b.threaded() {
+	for _, name := range b.pair() {
 		run, command, err := b.readersServer(ctx, name)
 		if err != nil {
 			return finding{}, err

@@ -37,7 +37,7 @@ func (b *bench) upload(ctx context.Context) (finding, error) {
 	var runs []uploadRun
 	var commands []string
 	for round := 1; round <= b.Rounds; round++ {
-		for _, name := range b.threaded() {
+		for _, name := range b.pair() {
 			run, command, err := b.uploadServer(ctx, name)
 			if err != nil {
 				return finding{}, fmt.Errorf("%s: %w", name, err)
@@ -55,8 +55,8 @@ func (b *bench) upload(ctx context.Context) (finding, error) {
 			"Growth is the kernel's high-water mark of the process (VmHWM, reset before) less what it held before; for the workers, summed up. PSS was looked at every 50 ms " +
 				"besides. Both servers keep a large body in a file in a directory of temporary files; on which disk that is matters.",
 		},
-		words:    uploadWords(runs, b.threaded()),
-		tables:   []table{uploadTable(runs, b.threaded())},
+		words:    uploadWords(runs, b.pair()),
+		tables:   []table{uploadTable(runs, b.pair())},
 		commands: unique(commands),
 		raw:      runs,
 	}, nil

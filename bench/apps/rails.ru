@@ -2,7 +2,9 @@
 # with its connection, as HTTP allows, for a read error.
 # frozen_string_literal: true
 
-result = Rack::Builder.parse_file(File.expand_path("../../test/apps/rails.ru", File.dirname(__FILE__)))
+# Agoo does not say which file it evaluates, but runs at the top of the repository.
+here = File.file?(__FILE__) ? File.dirname(__FILE__) : "bench/apps"
+result = Rack::Builder.parse_file(File.expand_path("../../test/apps/rails.ru", here))
 
 use Rack::ContentLength if defined?(Unicorn)
 

@@ -10,11 +10,12 @@ import (
 
 // cell is one measurement of core: one server under one load with so many connections, in one round.
 type cell struct {
-	Load        string `json:"load"`
-	Connections int    `json:"connections"`
-	Server      string `json:"server"`
-	Round       int    `json:"round"`
-	CPU         cpu    `json:"cpu_us_per_request"`
+	Load        string  `json:"load"`
+	Connections int     `json:"connections"`
+	Server      string  `json:"server"`
+	Round       int     `json:"round"`
+	CPU         cpu     `json:"cpu_us_per_request"`
+	PSS         float64 `json:"pss_kib"` // of all processes, after the measurement
 	result
 }
 
@@ -54,23 +55,28 @@ func (b *bench) core(ctx context.Context) (finding, error) {
 
 // measure starts one server and runs wrk against it with each number of connections.
 func (b *bench) measure(ctx context.Context, l load, name string) ([]cell, []string, error) {
-	srv, err := b.start(ctx, name, setup{app: l.app, workers: b.Workers, threads: b.Threads}, l.path)
+	s := setup{app: l.app, workers: b.Workers, threads: b.Threads}
+	if l.alone {
+		s.workers, s.threads = 1, 1
+	}
+	srv, err := b.start(ctx, name, s, l.path)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer srv.stop()
 	var cells []cell
-	for _, connections := range b.Connections {
+	for _, connections := range b.connectionsOf(l) {
 		w := b.wrk(srv, l, connections)
 		r, used, err := b.warmThenRun(ctx, srv, w)
 		if err != nil {
 			return nil, nil, err
 		}
-		b.logf("%-8s %4d connections  %-8s %9s requests/s  p50 %s  p99 %s  %s µs CPU  failures %d", l.name, connections, name, whole(r.Rate),
-			shortTime(r.P50), shortTime(r.P99), whole(used.sum()), r.Failures.sum())
-		cells = append(cells, cell{Load: l.name, Connections: connections, Server: name, CPU: used, result: r})
+		_, all := srv.memory()
+		b.logf("%-8s %4d connections  %-9s %9s requests/s  p50 %s  p99 %s  %s µs CPU  %s MiB  failures %d", l.name, connections, name, whole(r.Rate),
+			shortTime(r.P50), shortTime(r.P99), whole(used.sum()), whole(all.PSS/1024), r.Failures.sum())
+		cells = append(cells, cell{Load: l.name, Connections: connections, Server: name, CPU: used, PSS: all.PSS, result: r})
 	}
-	return cells, []string{srv.command, b.wrkCommand(l, b.Connections...)}, nil
+	return cells, []string{srv.command, b.wrkCommand(l, b.connectionsOf(l)...)}, nil
 }
 
 // wrk is the load generator set up for a server and a load.
@@ -105,6 +111,7 @@ type group struct {
 	rate     spread
 	p50, p99 float64
 	cpu      cpu
+	pss      float64 // KiB
 	failures failures
 }
 
@@ -123,6 +130,7 @@ func groupOf(cells []cell, load string, connections int, server string) group {
 			Front:   median(each(rounds, func(c cell) float64 { return c.CPU.Front })),
 			Workers: median(each(rounds, func(c cell) float64 { return c.CPU.Workers })),
 		},
+		pss: median(each(rounds, func(c cell) float64 { return c.PSS })),
 	}
 	for _, c := range rounds {
 		g.failures = g.failures.plus(c.Failures)
@@ -130,69 +138,64 @@ func groupOf(cells []cell, load string, connections int, server string) group {
 	return g
 }
 
-// rivals are the servers that Serval is compared with.
-func (o Options) rivals() []string {
-	if !slices.Contains(o.Servers, "serval") {
-		return nil
-	}
-	return slices.DeleteFunc(slices.Clone(o.Servers), func(name string) bool { return name == "serval" })
-}
-
 func coreTables(cells []cell, o Options) []table {
-	var tables []table
-	for _, name := range o.Loads {
-		l := loadNamed(name)
-		tables = append(tables, rateTable(cells, o, l))
-	}
-	return append(tables, latencyTable(cells, o), cpuTable(cells, o), failureTable(cells, o))
+	tables := each(o.Loads, func(name string) table { return rateTable(cells, o, loadNamed(name)) })
+	return append(tables, latencyTable(cells, o), cpuTable(cells, o), memoryOfAllTable(cells, o), failureTable(cells, o))
 }
 
 // rateTable shows the throughput under one load.
 func rateTable(cells []cell, o Options, l load) table {
-	t := table{title: l.name, notes: []string{l.about + ". Requests per second."}, head: append([]string{"connections"}, o.Servers...)}
-	for _, rival := range o.rivals() {
-		t.head = append(t.head, "serval ÷ "+rival)
-	}
-	for _, connections := range o.Connections {
+	t := table{title: l.name, notes: []string{l.about + ". Requests per second."}, head: slices.Concat([]string{"connections"}, o.Servers, o.comparisonHead("fastest"))}
+	for _, connections := range o.connectionsOf(l) {
 		row := []string{whole(float64(connections))}
 		for _, server := range o.Servers {
 			row = append(row, groupOf(cells, l.name, connections, server).rate.show(whole))
 		}
-		for _, rival := range o.rivals() {
-			row = append(row, twoDecimals(rateRatio(cells, l.name, connections, rival)))
-		}
-		t.rows = append(t.rows, row)
+		t.rows = append(t.rows, append(row, o.comparison(slices.Max, rateOf(cells, l.name, connections))...))
 	}
 	return t
 }
 
-// rateRatio is Serval's median throughput divided by a rival's.
-func rateRatio(cells []cell, load string, connections int, rival string) float64 {
-	return ratio(groupOf(cells, load, connections, "serval").rate.Median, groupOf(cells, load, connections, rival).rate.Median)
+// rateOf is a server's median throughput.
+func rateOf(cells []cell, load string, connections int) func(server string) float64 {
+	return func(server string) float64 { return groupOf(cells, load, connections, server).rate.Median }
 }
 
 // latencyTable shows how long half and how long 99 % of the requests took at most.
 func latencyTable(cells []cell, o Options) table {
 	return groupTable(cells, o, "Latency", "p50 / p99, medians of the rounds, as wrk saw it.", func(g group) string {
 		return shortTime(g.p50) + " / " + shortTime(g.p99)
-	})
+	}, nil)
 }
 
 // cpuTable shows what a request costs.
 func cpuTable(cells []cell, o Options) table {
-	note := "Microseconds of CPU for a request, in the front + in the workers; medians of the rounds. Serval's front speaks HTTP; the front of the others is their " +
-		"master, which serves nothing."
-	return groupTable(cells, o, "CPU", note, func(g group) string { return whole(g.cpu.Front) + " + " + whole(g.cpu.Workers) })
+	note := "Microseconds of CPU for a request, in the front + in the workers; medians of the rounds. The front of Serval, Passenger and Thruster speaks HTTP; that of the " +
+		"others is their master, which serves nothing, except Agoo's, which is also its first worker."
+	return groupTable(cells, o, "CPU", note, func(g group) string { return whole(g.cpu.Front) + " + " + whole(g.cpu.Workers) },
+		func(g group) float64 { return g.cpu.sum() })
 }
 
-// groupTable shows something about every load, number of connections and server.
-func groupTable(cells []cell, o Options, title, note string, show func(group) string) table {
+// memoryOfAllTable shows what the servers hold.
+func memoryOfAllTable(cells []cell, o Options) table {
+	return groupTable(cells, o, "Memory", "PSS of all processes of a server after the load, in MiB; medians of the rounds.", func(g group) string { return oneDecimal(g.pss / 1024) },
+		func(g group) float64 { return g.pss })
+}
+
+// groupTable shows something about every load, number of connections and server. What is to be low is compared, too.
+func groupTable(cells []cell, o Options, title, note string, show func(group) string, low func(group) float64) table {
 	t := table{title: title, notes: []string{note}, head: append([]string{"load, connections"}, o.Servers...)}
+	if low != nil {
+		t.head = append(t.head, o.comparisonHead("least")...)
+	}
 	for _, name := range o.Loads {
-		for _, connections := range o.Connections {
+		for _, connections := range o.connectionsOf(loadNamed(name)) {
 			row := []string{fmt.Sprintf("%s, %d", name, connections)}
 			for _, server := range o.Servers {
 				row = append(row, show(groupOf(cells, name, connections, server)))
+			}
+			if low != nil {
+				row = append(row, o.comparison(slices.Min, func(server string) float64 { return low(groupOf(cells, name, connections, server)) })...)
 			}
 			t.rows = append(t.rows, row)
 		}
@@ -221,11 +224,21 @@ func failureTable(cells []cell, o Options) table {
 // coreWords says for each load how Serval compares, from its worst to its best number of connections.
 func coreWords(cells []cell, o Options) []string {
 	var words []string
-	for _, rival := range o.rivals() {
-		for _, name := range o.Loads {
-			ratios := each(o.Connections, func(n int) float64 { return rateRatio(cells, name, n, rival) })
-			words = append(words, fmt.Sprintf("%s: serval answered %s times as many requests as %s.", name, fromTo(ratios), rival))
+	for _, name := range o.Loads {
+		if len(o.rivals()) == 0 {
+			break
 		}
+		numbers := o.connectionsOf(loadNamed(name))
+		against := func(rival func(rate func(string) float64) float64) string {
+			return fromTo(each(numbers, func(n int) float64 { rate := rateOf(cells, name, n); return ratio(rate("serval"), rival(rate)) }))
+		}
+		parts := each(o.references(), func(reference string) string {
+			return against(func(rate func(string) float64) float64 { return rate(reference) }) + " times as many requests as " + reference
+		})
+		if len(o.rivals()) > 1 {
+			parts = append(parts, against(func(rate func(string) float64) float64 { return slices.Max(each(o.rivals(), rate)) })+" times as many as the fastest of the others")
+		}
+		words = append(words, fmt.Sprintf("%s: serval answered %s.", name, strings.Join(parts, ", ")))
 	}
 	for _, server := range o.Servers {
 		failed := 0

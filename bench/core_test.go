@@ -12,8 +12,8 @@ func threeRounds() ([]cell, Options) {
 	var cells []cell
 	for round, rate := range []float64{3000, 1000, 2000} {
 		cells = append(cells,
-			cell{"hello", 16, "serval", round + 1, cpu{Front: 10, Workers: rate / 100}, result{Requests: 10, Rate: rate * 2, P50: 1, P99: float64(round)}},
-			cell{"hello", 16, "puma", round + 1, cpu{Workers: 60}, result{Requests: 10, Rate: rate, P50: 2, P99: 4, Failures: failures{Timeout: round}}},
+			cell{"hello", 16, "serval", round + 1, cpu{Front: 10, Workers: rate / 100}, 50 * 1024, result{Requests: 10, Rate: rate * 2, P50: 1, P99: float64(round)}},
+			cell{"hello", 16, "puma", round + 1, cpu{Workers: 60}, 25 * 1024, result{Requests: 10, Rate: rate, P50: 2, P99: 4, Failures: failures{Timeout: round}}},
 		)
 	}
 	return cells, Options{Servers: list{"serval", "puma"}, Loads: list{"hello"}, Connections: counts{16}, Rounds: 3}
@@ -22,7 +22,7 @@ func threeRounds() ([]cell, Options) {
 func TestRoundsAreSummedUpByTheirMedian(t *testing.T) {
 	cells, _ := threeRounds()
 	got := groupOf(cells, "hello", 16, "serval")
-	want := group{rate: spread{4000, 2000, 6000}, p50: 1, p99: 1, cpu: cpu{Front: 10, Workers: 20}}
+	want := group{rate: spread{4000, 2000, 6000}, p50: 1, p99: 1, cpu: cpu{Front: 10, Workers: 20}, pss: 50 * 1024}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -47,8 +47,29 @@ func TestTheRateTableComparesServalWithTheOthers(t *testing.T) {
 
 func TestTheCPUTableTellsFrontAndWorkersApart(t *testing.T) {
 	cells, o := threeRounds()
-	if got, want := cpuTable(cells, o).String(), "| hello, 16 | 10 + 20 | 0 + 60 |\n"; !strings.Contains(got, want) {
+	if got, want := cpuTable(cells, o).String(), "| hello, 16 | 10 + 20 | 0 + 60 | 0.50 |\n"; !strings.Contains(got, want) {
 		t.Errorf("there is no line %q in\n%s", want, got)
+	}
+}
+
+func TestTheMemoryTableShowsTheWholeServer(t *testing.T) {
+	cells, o := threeRounds()
+	if got, want := memoryOfAllTable(cells, o).String(), "| hello, 16 | 50.0 | 25.0 | 2.00 |\n"; !strings.Contains(got, want) {
+		t.Errorf("there is no line %q in\n%s", want, got)
+	}
+}
+
+func TestTheWordsNameTheFastestWhereThereAreSeveral(t *testing.T) {
+	cells, o := threeRounds()
+	for round := range 3 {
+		cells = append(cells, cell{Load: "hello", Connections: 16, Server: "iodine", Round: round + 1, result: result{Rate: 5000}})
+	}
+	o.Servers = list{"serval", "puma", "iodine"}
+	if got, want := coreWords(cells, o)[0], "hello: serval answered 2.00 times as many requests as puma, 0.80 times as many as the fastest of the others."; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if got, want := rateTable(cells, o, loadNamed("hello")).String(), "| 2.00 | 0.80 (iodine) |"; !strings.Contains(got, want) {
+		t.Errorf("there is no %q in\n%s", want, got)
 	}
 }
 

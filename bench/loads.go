@@ -2,23 +2,36 @@ package main
 
 // load is one kind of traffic: what is asked of which app.
 type load struct {
-	name    string
-	about   string
-	app     string
-	path    string
-	headers []string
-	script  string
+	name        string
+	about       string
+	app         string
+	path        string
+	headers     []string
+	script      string
+	connections counts // how many, unless -connections says so
+	alone       bool   // the server has one worker with one thread
 }
 
 // loads are what core measures.
 var loads = []load{
-	{name: "hello", about: "GET, 13 bytes back", app: "bench/apps/hello.ru", path: "/"},
-	{name: "headers", about: "GET with the 18 headers of a browser, 13 bytes back", app: "bench/apps/hello.ru", path: "/", headers: browser},
-	{name: "large", about: "GET, 100 KB back", app: "bench/apps/large.ru", path: "/"},
-	{name: "post", about: "POST of 2 KB of JSON, which the app parses", app: "bench/apps/json.ru", path: "/", script: "bench/post.lua"},
-	{name: "sleep", about: "GET, the app sleeps 5 ms", app: "bench/apps/sleep.ru", path: "/"},
-	{name: "cpu", about: "GET, the app computes for about 5 ms in pure Ruby", app: "bench/apps/cpu.ru", path: "/"},
-	{name: "rails", about: "GET, a JSON action of a Rails API app", app: "bench/apps/rails.ru", path: "/"},
+	{name: "hello", about: "GET, 13 bytes back", app: "bench/apps/hello.ru", path: "/", connections: counts{64, 256}},
+	{name: "headers", about: "GET with the 18 headers of a browser, 13 bytes back", app: "bench/apps/hello.ru", path: "/", headers: browser, connections: counts{64, 256}},
+	{name: "single", about: "hello from one worker with one thread", app: "bench/apps/hello.ru", path: "/", connections: counts{64}, alone: true},
+	{name: "connect", about: "hello, with a connection for each request", app: "bench/apps/hello.ru", path: "/", headers: []string{"Connection: close"}, connections: counts{64}},
+	{name: "post", about: "POST of 2 KB of JSON, which the app parses", app: "bench/apps/json.ru", path: "/", script: "bench/post.lua", connections: counts{64}},
+	{name: "large", about: "GET, 100 KB back", app: "bench/apps/large.ru", path: "/", connections: counts{64}},
+	{name: "huge", about: "GET, 10 MB back", app: "bench/apps/large.ru", path: "/10mb", connections: counts{64}},
+	{name: "sleep", about: "GET, the app sleeps 5 ms", app: "bench/apps/sleep.ru", path: "/", connections: counts{64, 256}},
+	{name: "cpu", about: "GET, the app computes for about 5 ms in pure Ruby", app: "bench/apps/cpu.ru", path: "/", connections: counts{64}},
+	{name: "rails", about: "GET, a JSON action of a Rails API app", app: "bench/apps/rails.ru", path: "/", connections: counts{64}},
+}
+
+// connectionsOf are the numbers of connections over which a load is measured.
+func (o Options) connectionsOf(l load) counts {
+	if len(o.Connections) > 0 {
+		return o.Connections
+	}
+	return l.connections
 }
 
 // browser is what a browser sends; with the Host that wrk adds, 18 headers.

@@ -22,14 +22,14 @@ type Options struct {
 	WrkThreads  int    `json:"wrk_threads"` // threads of wrk
 	Servers     list   `json:"servers"`
 	Loads       list   `json:"loads"`
-	Connections counts `json:"connections"` // for core
-	Mixes       list   `json:"mixes"`       // for mixed
-	Idle        int    `json:"idle"`        // connections held by idle
-	UploadMB    int    `json:"upload_mb"`   // size of the body sent by upload
-	Tries       int    `json:"tries"`       // requests asked while slow readers read
-	Supervised  int    `json:"supervised"`  // processes of one supervisor
-	Kinds       list   `json:"kinds"`       // of restarts
-	Restarts    int    `json:"restarts"`    // of Serval, of each kind
+	Connections counts `json:"connections,omitempty"` // for core, in place of those of each load
+	Mixes       list   `json:"mixes"`                 // for mixed
+	Idle        int    `json:"idle"`                  // connections held by idle
+	UploadMB    int    `json:"upload_mb"`             // size of the body sent by upload
+	Tries       int    `json:"tries"`                 // requests asked while slow readers read
+	Supervised  int    `json:"supervised"`            // processes of one supervisor
+	Kinds       list   `json:"kinds"`                 // of restarts
+	Restarts    int    `json:"restarts"`              // of Serval, of each kind
 	Rival       int    `json:"puma_restarts"`
 	Slow        int    `json:"slow_restarts"` // of both, of an app that boots for seconds
 	Actions     int    `json:"actions"`       // for page: how often each is done
@@ -59,7 +59,7 @@ var scenarios = []scenario{
 }
 
 func parseOptions(args []string, output io.Writer) (Options, []scenario, error) {
-	o := Options{Servers: given(), Loads: loadNames(), Connections: counts{16, 64, 256}, Mixes: mixNames(), Kinds: kindNames()}
+	o := Options{Servers: given(), Loads: loadNames(), Mixes: mixNames(), Kinds: kindNames()}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(output)
 	flags.StringVar(&o.Serval, "serval", "bin/serval", "the serval `program` to measure")
@@ -72,7 +72,7 @@ func parseOptions(args []string, output io.Writer) (Options, []scenario, error) 
 	flags.IntVar(&o.WrkThreads, "wrk-threads", 2, "threads of wrk")
 	flags.Var(&o.Servers, "servers", "`names` of servers: "+strings.Join(peerNames(), ", "))
 	flags.Var(&o.Loads, "loads", "`names` of loads for core: "+strings.Join(loadNames(), ", "))
-	flags.Var(&o.Connections, "connections", "`numbers` of connections for core")
+	flags.Var(&o.Connections, "connections", "`numbers` of connections for core, in place of those of each load")
 	flags.Var(&o.Mixes, "mixes", "`names` of mixes for mixed: "+strings.Join(mixNames(), ", "))
 	flags.IntVar(&o.Idle, "idle", 10_000, "idle connections to hold")
 	flags.IntVar(&o.UploadMB, "upload", 1024, "MiB to upload")

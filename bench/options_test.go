@@ -21,8 +21,8 @@ func TestWithoutArgumentsEverythingIsMeasured(t *testing.T) {
 	if !reflect.DeepEqual(o.Servers, list{"serval", "puma", "unicorn"}) || len(o.Loads) != len(loads) {
 		t.Errorf("servers %v and loads %v were chosen", o.Servers, o.Loads)
 	}
-	if !reflect.DeepEqual(o.Connections, counts{16, 64, 256}) || o.Rounds != 3 || o.Seconds != 5 {
-		t.Errorf("%v connections, %d rounds, %d seconds", o.Connections, o.Rounds, o.Seconds)
+	if got := o.connectionsOf(loadNamed("hello")); !reflect.DeepEqual(got, counts{64, 256}) || o.Rounds != 3 || o.Seconds != 5 {
+		t.Errorf("%v connections, %d rounds, %d seconds", got, o.Rounds, o.Seconds)
 	}
 }
 
@@ -31,7 +31,7 @@ func TestFlagsAndNamesChoose(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(o.Servers, list{"puma"}) || !reflect.DeepEqual(o.Loads, list{"hello", "rails"}) || !reflect.DeepEqual(o.Connections, counts{1, 2}) {
+	if !reflect.DeepEqual(o.Servers, list{"puma"}) || !reflect.DeepEqual(o.Loads, list{"hello", "rails"}) || !reflect.DeepEqual(o.connectionsOf(loadNamed("rails")), counts{1, 2}) {
 		t.Errorf("got %+v", o)
 	}
 	if len(chosen) != 2 || chosen[0].name != "pinned" || chosen[1].name != "core" {

@@ -12,7 +12,7 @@ import (
 var (
 	pumaReady    = regexp.MustCompile(`Worker \d+ \(PID: \d+\) booted`)
 	unicornReady = regexp.MustCompile(`worker=\d+ (gen=\d+ pid=\d+ )?ready`)
-	iodineReady  = regexp.MustCompile(`\d+ is running\.`)
+	iodineReady  = regexp.MustCompile(`\d+ is running\.|Server is running 1 worker`)
 )
 
 // peers are the servers that can be measured. All log no requests and run in the production environment.

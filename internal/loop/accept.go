@@ -1,11 +1,14 @@
 package loop
 
 import (
+	"encoding/binary"
 	"errors"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,12 +17,19 @@ import (
 // value of net.Dialer and net.ListenConfig.
 const keepAlive = 15
 
+// burst is how many connections the loop's thread accepts before it looks at other sockets.
+const burst = 16
+
 // Listener accepts connections as Sockets. Package net would have the runtime's poller watch each of them, which then wakes up
 // for each of its requests, for nothing.
 type Listener struct {
 	net.Listener // the one it accepts from
 	raw          syscall.RawConn
 	socket       *Socket // has the same descriptor, and waits for it
+
+	mu     sync.Mutex     // guards following, and is held while take runs
+	take   func(net.Conn) // nil: the loop does not accept
+	failed error          // why it does not any more
 }
 
 // Listen accepts from l, which must not accept any more itself.
@@ -28,48 +38,157 @@ func Listen(l net.Listener) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Socket{borrowed: true}
-	if err := raw.Control(func(fd uintptr) { s.fd = int(fd) }); err != nil {
+	listening := &Listener{Listener: l, raw: raw, socket: &Socket{borrowed: true}}
+	if err := raw.Control(func(fd uintptr) { listening.socket.fd = int(fd) }); err != nil {
 		return nil, err
 	}
-	if err := s.Watch(false, func() {}); err != nil {
+	if _, tcp := l.Addr().(*net.TCPAddr); tcp {
+		tune(listening.socket.fd)
+	}
+	if err := listening.socket.Watch(false, listening.readable); err != nil {
 		return nil, err
 	}
-	return &Listener{l, raw, s}, nil
+	return listening, nil
 }
 
 // Accept waits for a connection.
-func (l *Listener) Accept() (net.Conn, error) {
-	var fd int
-	var from unix.Sockaddr
-	var err error
-	accept := func(listening uintptr) {
-		for {
-			fd, from, err = unix.Accept4(int(listening), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-			if err != unix.EINTR && err != unix.ECONNABORTED {
-				return
-			}
-		}
-	}
+func (l *Listener) Accept() (conn net.Conn, err error) {
 	closed := l.socket.await(&l.socket.in, func(uintptr) bool {
-		if failed := l.raw.Control(accept); failed != nil {
-			err = failed
-		}
+		conn, err = l.accept()
 		return err != unix.EAGAIN
 	})
 	if closed != nil {
 		return nil, closed
 	}
 	if err != nil {
-		return nil, os.NewSyscallError("accept4", err)
+		return nil, err
 	}
-	s := New(fd, address(from))
-	s.tune()
-	return s, nil
+	return conn, nil
 }
 
-// SetDeadline is net.TCPListener's.
-func (l *Listener) SetDeadline(t time.Time) error { return l.socket.SetReadDeadline(t) }
+// Each has the loop's thread accept connections and call take with each, until something is wrong or the deadline is over: it
+// returns the reason, and nothing is accepted after that. To accept in a goroutine of its own takes a switch of threads for
+// each connection of a client that opens one per request. take must not block.
+func (l *Listener) Each(take func(net.Conn)) error {
+	l.begin(take)
+	l.readable() // for those who came before
+	closed := l.socket.await(&l.socket.out, func(uintptr) bool { return l.failure() != nil })
+	if failed := l.end(); closed == nil {
+		return failed
+	}
+	return closed
+}
+
+func (l *Listener) begin(take func(net.Conn)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.take, l.failed = take, nil
+}
+
+func (l *Listener) failure() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failed
+}
+
+func (l *Listener) end() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.take = nil
+	return l.failed
+}
+
+// readable accepts those who wait.
+func (l *Listener) readable() {
+	if l.acceptSome() {
+		l.socket.remind() // without the lock: who closes the socket waits for those who look for a failure
+	}
+}
+
+// acceptSome says whether more may wait.
+func (l *Listener) acceptSome() (more bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for range burst {
+		if l.take == nil {
+			return false
+		}
+		conn, err := l.accept()
+		switch {
+		case err == unix.EAGAIN:
+			return false
+		case err != nil:
+			l.take, l.failed = nil, err
+			l.socket.out.open()
+			return false
+		}
+		l.take(conn)
+	}
+	return true
+}
+
+// accept takes a connection that waits; unix.EAGAIN: there is none.
+func (l *Listener) accept() (conn net.Conn, err error) {
+	closed := l.raw.Control(func(fd uintptr) {
+		for {
+			if conn, err = accept(fd); err != unix.EINTR && err != unix.ECONNABORTED {
+				return
+			}
+		}
+	})
+	if closed != nil {
+		return nil, closed
+	}
+	return conn, err
+}
+
+// accepted is a Socket and its client's address, in one piece of memory.
+type accepted struct {
+	Socket
+	address net.TCPAddr
+	ip      [16]byte
+}
+
+// accept is accept4(2). That of package unix asks for the protocol of each connection as well, in a further system call, to
+// make an address.
+func accept(listening uintptr) (net.Conn, error) {
+	var from unix.RawSockaddrAny
+	size := uint32(unix.SizeofSockaddrAny)
+	fd, _, errno := unix.Syscall6(unix.SYS_ACCEPT4, listening, uintptr(unsafe.Pointer(&from)), uintptr(unsafe.Pointer(&size)),
+		unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	switch errno {
+	case 0:
+	case unix.EAGAIN, unix.EINTR, unix.ECONNABORTED:
+		return nil, errno
+	default:
+		return nil, os.NewSyscallError("accept4", errno)
+	}
+	a := &accepted{}
+	a.fd = int(fd)
+	a.remote = a.from(&from)
+	return &a.Socket, nil
+}
+
+// from is the address of a client.
+func (a *accepted) from(sa *unix.RawSockaddrAny) net.Addr {
+	port := func(p *uint16) int { return int(binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(p))[:])) }
+	switch sa.Addr.Family {
+	case unix.AF_INET:
+		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(sa))
+		a.address = net.TCPAddr{IP: append(a.ip[:0], in.Addr[:]...), Port: port(&in.Port)}
+	case unix.AF_INET6:
+		in := (*unix.RawSockaddrInet6)(unsafe.Pointer(sa))
+		a.address = net.TCPAddr{IP: append(a.ip[:0], in.Addr[:]...), Port: port(&in.Port)}
+	default:
+		return fromUnix // clients seldom bind theirs
+	}
+	return &a.address
+}
+
+var fromUnix net.Addr = &net.UnixAddr{Net: "unix"}
+
+// SetDeadline is net.TCPListener's, and goes for Each, too.
+func (l *Listener) SetDeadline(t time.Time) error { return l.socket.SetDeadline(t) }
 
 // Close closes both.
 func (l *Listener) Close() error {
@@ -88,16 +207,14 @@ func From(nc net.Conn) (*Socket, error) {
 	return s, nil
 }
 
-// tune sets what package net sets on TCP connections.
-func (s *Socket) tune() {
-	if _, tcp := s.remote.(*net.TCPAddr); !tcp {
-		return
-	}
-	// Wishes: without them, the connection serves as well.
-	unix.SetsockoptInt(s.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)           //nolint:errcheck
-	unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)           //nolint:errcheck
-	unix.SetsockoptInt(s.fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, keepAlive)  //nolint:errcheck
-	unix.SetsockoptInt(s.fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, keepAlive) //nolint:errcheck
+// tune sets what package net sets on TCP connections. Those that a listener accepts have it from there, which saves four
+// system calls for each.
+func tune(fd int) {
+	// Wishes: without them, a connection serves as well.
+	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)           //nolint:errcheck
+	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)           //nolint:errcheck
+	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, keepAlive)  //nolint:errcheck
+	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, keepAlive) //nolint:errcheck
 }
 
 // duplicate is a descriptor of its own for what c has one for.

@@ -118,3 +118,131 @@ func TestAConnectionOfPackageNetBecomesASocket(t *testing.T) {
 		t.Errorf("the client reads %q, %v", got, err)
 	}
 }
+
+// each accepts from a new listener until the test ends. The connections come on accepted, the reason of the end on ended.
+func each(t testing.TB) (l *Listener, accepted chan net.Conn, ended chan error) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l, err = Listen(inner); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	accepted, ended = make(chan net.Conn, 1000), make(chan error, 1)
+	go func() { ended <- l.Each(func(c net.Conn) { accepted <- c }) }()
+	return l, accepted, ended
+}
+
+func TestTheLoopAcceptsAllWhoCome(t *testing.T) {
+	l, accepted, _ := each(t)
+	const several = 5 * burst
+	want := map[string]bool{}
+	for range several {
+		client, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		want[client.LocalAddr().String()] = true
+	}
+	for range several {
+		nc := <-accepted
+		defer nc.Close()
+		if from := nc.RemoteAddr().String(); !want[from] {
+			t.Errorf("%s is no client, or came twice", from)
+		} else {
+			delete(want, from)
+		}
+	}
+}
+
+// A burst ends before the queue is empty, and nobody comes after it: those who are left must be accepted all the same.
+func TestTheLoopAcceptsThoseWhoWaitedForIt(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const several = 5*burst + 1
+	for range several {
+		client, err := net.Dial("tcp", inner.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+	}
+	l, err := Listen(inner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	accepted := make(chan net.Conn, several)
+	go l.Each(func(c net.Conn) { accepted <- c }) //nolint:errcheck // it ends with the listener
+	for range several {
+		(<-accepted).Close()
+	}
+}
+
+func TestTheLoopAcceptsNobodyAfterTheEnd(t *testing.T) {
+	l, accepted, ended := each(t)
+	l.SetDeadline(time.Unix(1, 0)) //nolint:errcheck // the end will tell
+	if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("it ends with %v", err)
+	}
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	l.SetDeadline(time.Time{}) //nolint:errcheck // Accept will tell
+	nc, err := l.Accept()      // who came after the end is there still
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc.Close()
+	if len(accepted) > 0 {
+		t.Error("the loop accepted it")
+	}
+	go func() { ended <- l.Each(func(net.Conn) {}) }()
+	l.Close()
+	if err := <-ended; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after Close it ends with %v", err)
+	}
+}
+
+// BenchmarkAccept is what a connection costs that the loop's thread accepts; BenchmarkAcceptByGoroutine is its plain twin.
+func BenchmarkAccept(b *testing.B) {
+	l, accepted, _ := each(b)
+	comeAndGo(b, l.Addr().(*net.TCPAddr), func() net.Conn { return <-accepted })
+}
+
+func BenchmarkAcceptByGoroutine(b *testing.B) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	comeAndGo(b, l.Addr().(*net.TCPAddr), func() net.Conn {
+		nc, err := l.Accept()
+		if err != nil {
+			b.Fatal(err)
+		}
+		return nc
+	})
+}
+
+func comeAndGo(b *testing.B, to *net.TCPAddr, accept func() net.Conn) {
+	address := &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())}
+	b.ReportAllocs()
+	for b.Loop() {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err == nil {
+			err = unix.Connect(fd, address)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		accept().Close()
+		unix.Close(fd) //nolint:errcheck // nothing was written to it
+	}
+}

@@ -132,6 +132,12 @@ func (l *Loop) add(fd int, prompt bool, ready func(events uint32)) (generation i
 	return w.generation, err
 }
 
+// rearm has fd's owner told again of what is there. The events are the same: setting them makes epoll look anew.
+func (l *Loop) rearm(fd int, generation int32, prompt bool) {
+	event := unix.EpollEvent{Events: interest, Fd: int32(fd), Pad: generation}
+	unix.EpollCtl(l.epoll(prompt), unix.EPOLL_CTL_MOD, fd, &event) //nolint:errcheck // it is there
+}
+
 func (l *Loop) epoll(prompt bool) int {
 	if prompt {
 		return l.prompt

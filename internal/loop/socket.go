@@ -71,6 +71,15 @@ func (s *Socket) ready(events uint32) {
 	}
 }
 
+// remind has the owner told again of what is there.
+func (s *Socket) remind() {
+	s.using.RLock()
+	defer s.using.RUnlock()
+	if !s.closed && s.loop != nil {
+		s.loop.rearm(s.fd, s.watched, s.prompt)
+	}
+}
+
 // Ended says that the other side has closed its sending side, or all of it. Bytes may still be there to be read.
 func (s *Socket) Ended() bool { return s.ended.Load() }
 

@@ -70,6 +70,7 @@ type conn struct {
 	called  bool // somebody wants a goroutine to attend to it
 	parked  bool // nothing that was read is not consumed, and whoever reads has nothing to do
 	waiting bool // the goroutine waits on done
+	spent   bool // its last response is complete: nobody else has its request any more
 	ending  ending
 	give    dispatch.Give // who gets the socket, once it is hijacked
 	response
@@ -112,7 +113,7 @@ func newConn(s *Server, nc net.Conn, secure *tls.Config) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{srv: s, nc: nc, raw: raw, done: make(chan struct{}, 1)}
+	c := &conn{srv: s, nc: nc, raw: raw}
 	c.remote = remoteAddr(nc, s.config().LocalAddr)
 	c.read, c.writeFn = c.readReady, c.writeReady
 	if sock, ok := nc.(*loop.Socket); ok {
@@ -364,8 +365,16 @@ func (c *conn) receive(fd int, p []byte) (int, error) {
 
 // rest gives back what an idle connection does not need. mu is held.
 func (c *conn) rest() {
+	if c.ending == stay {
+		c.giveBack()
+	}
+}
+
+// giveBack gives back what a request took, unless somebody uses it still. What a request that was broken off took is left to
+// the garbage collector: who brings its response may not have noticed yet. mu is held.
+func (c *conn) giveBack() {
 	w := c.work
-	if !c.parked || c.busy || c.ending != stay || w == nil || len(w.in) > 0 {
+	if !c.parked || c.busy || w == nil || len(w.in) > 0 {
 		return
 	}
 	c.work = nil
@@ -422,6 +431,9 @@ func (c *conn) waitDone() {
 		return
 	}
 	c.waiting = true
+	if c.done == nil {
+		c.done = make(chan struct{}, 1) // most connections never wait here
+	}
 	c.mu.Unlock()
 	<-c.done
 }

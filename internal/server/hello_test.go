@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"net/netip"
+	"runtime"
 	"testing"
 
 	"serval/internal/dispatch"
 	"serval/internal/logs"
 	"serval/internal/testkit"
+
+	"golang.org/x/sys/unix"
 )
 
 const eighteenHeaders = "GET /articles/17?page=2 HTTP/1.1\r\nHost: www.example.com\r\nConnection: keep-alive\r\n" +
@@ -63,6 +67,45 @@ func TestARequestAllocatesNothing(t *testing.T) {
 		if n > 0.5 { // the sweeper's clock allocates now and then
 			t.Errorf("%s: a request costs %v allocations", name, n)
 		}
+	}
+}
+
+// What a request took is used again when its connection was its only one: else, clients that open one for each request would
+// keep the collector busy.
+func TestAConnectionPerRequestAllocatesLittle(t *testing.T) {
+	testkit.NeedNoRace(t)
+	_, addr, _ := serving(t, Config{}, hello())
+	port := netip.MustParseAddrPort(addr)
+	to := &unix.SockaddrInet4{Port: int(port.Port()), Addr: port.Addr().As4()}
+	request, response := []byte("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), make([]byte, 4096)
+	visit := func() {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err == nil {
+			err = unix.Connect(fd, to)
+		}
+		if err == nil {
+			_, err = unix.Write(fd, request)
+		}
+		for n := 1; n > 0 && err == nil; {
+			n, err = unix.Read(fd, response)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		unix.Close(fd) //nolint:errcheck // all was read
+	}
+	visit()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	const visits = 500
+	for range visits {
+		visit()
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / visits; each > 2500 {
+		t.Errorf("a connection costs %d bytes", each)
+	} else {
+		t.Logf("a connection costs %d bytes", each)
 	}
 }
 

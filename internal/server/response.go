@@ -227,8 +227,10 @@ func (c *conn) complete() {
 	case c.framing.Close && c.hopeful:
 		// The client had hoped to go on, so it may be sending: see lingerOn.
 		c.stopSending()
+		c.spent = true
 		c.part(linger)
 	case c.framing.Close:
+		c.spent = true
 		c.part(leave)
 	default:
 		c.enter(idle)

@@ -159,12 +159,10 @@ func interrupt(l net.Listener) {
 func (s *Server) accept(l net.Listener) {
 	pause := time.Millisecond
 	for {
-		nc, err := l.Accept()
-		if err == nil {
+		err := each(l, func(nc net.Conn) {
 			pause = time.Millisecond
 			s.start(nc, l)
-			continue
-		}
+		})
 		if s.draining.Load() || errors.Is(err, net.ErrClosed) || !s.listens(l) {
 			s.acceptLast(l)
 			return
@@ -176,6 +174,20 @@ func (s *Server) accept(l net.Listener) {
 		s.complain("accept_failed", "cannot accept a connection on %s, trying again in %s: %v", l.Addr(), pause, err)
 		time.Sleep(pause)
 		pause = min(2*pause, time.Second)
+	}
+}
+
+// each calls take with each connection that l accepts, until something is wrong.
+func each(l net.Listener, take func(net.Conn)) error {
+	if watched, ok := l.(*loop.Listener); ok {
+		return watched.Each(take)
+	}
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		take(nc)
 	}
 }
 

@@ -92,6 +92,9 @@ func (c *conn) end() {
 		c.farewell()
 		c.nc.Close()
 	}
+	if c.spent {
+		c.giveBack()
+	}
 	c.srv.forget(c)
 }
 

@@ -84,6 +84,8 @@ type Pool struct {
 	poked     time.Time       // when it does; zero: it does not
 	pulses    []chan struct{} // to be closed at the monitor's next turn
 	monitored bool            // the monitor runs
+	trying    atomic.Int32    // seats whose first worker still boots
+	manned    chan struct{}   // closed when there are none
 	stop      chan struct{}   // closed when the pool shuts down
 	running   sync.WaitGroup  // the seats, the monitor and whoever they started
 	shutdown  sync.Once
@@ -96,7 +98,7 @@ type Pool struct {
 
 // New returns a pool that is not running yet.
 func New(cfg Config) *Pool {
-	p := &Pool{log: cfg.Log, rolling: make(chan struct{}, 1), awake: make(chan struct{}, 1), stop: make(chan struct{})}
+	p := &Pool{log: cfg.Log, rolling: make(chan struct{}, 1), awake: make(chan struct{}, 1), stop: make(chan struct{}), manned: make(chan struct{})}
 	p.rushing = cfg.Rush
 	p.cfg.Store(&cfg)
 	for i := range cfg.Workers {
@@ -106,67 +108,6 @@ func New(cfg Config) *Pool {
 }
 
 func (p *Pool) config() *Config { return p.cfg.Load() }
-
-// Start boots all workers and returns when they are ready. When one does not become ready, it stops the others and
-// returns that one's error: with an app that does not load there is nothing to serve.
-func (p *Pool) Start(ctx context.Context) error {
-	alarm, err := loop.NewAlarm(p.poke)
-	if err != nil {
-		return err
-	}
-	p.mu.Lock()
-	p.alarm = alarm
-	p.mu.Unlock()
-	results := make(chan error, len(p.seats))
-	atOnce := len(p.seats)
-	if p.config().Beside {
-		atOnce = gently()
-	}
-	turns := make(chan struct{}, max(1, atOnce))
-	for _, s := range p.seats {
-		go func() {
-			turns <- struct{}{}
-			defer func() { <-turns }()
-			if p.stopping() {
-				results <- ErrStopping
-				return
-			}
-			results <- s.bootFirst()
-		}()
-	}
-	var first error
-	cancelled := ctx.Done()
-	for range p.seats {
-		select {
-		case err := <-results:
-			if err != nil && first == nil {
-				first = err
-				p.halt()
-			}
-		case <-cancelled:
-			cancelled = nil
-			if first == nil {
-				first = ctx.Err()
-			}
-			p.halt()
-			<-results
-		}
-	}
-	if first != nil {
-		for _, s := range p.seats {
-			s.abandon()
-		}
-		return first
-	}
-	for _, s := range p.seats {
-		p.running.Go(s.run)
-	}
-	p.mu.Lock()
-	p.monitored = true
-	p.mu.Unlock()
-	p.running.Go(p.monitor)
-	return nil
-}
 
 func (p *Pool) halt() { p.shutdown.Do(func() { close(p.stop) }) }
 
@@ -180,7 +121,7 @@ func (p *Pool) Dispatch(r *Request) {
 		r.Responder.Fail(503, "the server is shutting down")
 		return
 	}
-	rush := p.rushing && p.rushes(now)
+	rush := p.trying.Load() > 0 || p.rushing && p.rushes(now)
 	m := p.leastLoaded()
 	if m == nil || p.queue.len > 0 {
 		if p.queue.len >= p.config().QueueLimit && !rush {

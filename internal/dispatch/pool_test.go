@@ -69,6 +69,7 @@ func started(t *testing.T, cfg Config) (*Pool, *testLog) {
 	if err := p.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	<-p.Manned()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()

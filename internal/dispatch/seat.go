@@ -39,23 +39,6 @@ func newSeat(p *Pool, index int, cfg *Config) *seat {
 	return &seat{pool: p, index: index, cfg: cfg, orders: make(chan *order), leave: make(chan struct{})}
 }
 
-// bootFirst boots the seat's first worker.
-func (s *seat) bootFirst() error {
-	m, err := s.launch(s.cfg)
-	if err == nil {
-		s.admit(m)
-	}
-	return err
-}
-
-// abandon ends the worker of a seat that never ran.
-func (s *seat) abandon() {
-	if s.member != nil {
-		s.member.worker.Kill()
-		<-s.member.buried
-	}
-}
-
 // launch starts a worker and waits until it is ready. It gets no requests yet.
 func (s *seat) launch(cfg *Config) (*member, error) {
 	p := s.pool
@@ -146,14 +129,22 @@ func (s *seat) turn() bool {
 
 // reboot tries to fill the seat.
 func (s *seat) reboot() {
+	if s.pool.stopping() {
+		return
+	}
 	m, err := s.launch(s.cfg)
 	switch {
 	case err == nil:
 		s.admit(m)
 	case !s.pool.stopping():
-		s.failures++
-		s.pool.log.Error("worker %d did not boot (attempt %d, next in about %s): %v", s.index, s.failures, s.backoff(), err, s.about("worker_not_booted", "attempt", s.failures))
+		s.failed(err)
 	}
+}
+
+// failed counts an attempt to boot that came to nothing.
+func (s *seat) failed(err error) {
+	s.failures++
+	s.pool.log.Error("worker %d did not boot (attempt %d, next in about %s): %v", s.index, s.failures, s.backoff(), err, s.about("worker_not_booted", "attempt", s.failures))
 }
 
 // pause is the time before the next boot.

@@ -181,7 +181,7 @@ func (f *front) control() error {
 
 func (f *front) isDeputy() bool { return f.Succession.inherited.Is(handover.Deputy) }
 
-// boot starts the workers, and returns when they are ready.
+// boot starts the workers, and returns when there is one to serve with.
 func (f *front) boot() (err error) {
 	f.launcher = &launcher{asked: f.asked}
 	if f.generation, err = generation.New(0, f.Config, f.Code, f.Version, f.launcher); err != nil {
@@ -244,7 +244,7 @@ func (f *front) writePidfile() error {
 	return nil
 }
 
-// serve lets clients in, and everybody who may ask for something.
+// serve lets clients in, and when all workers have booted, everybody who may ask for something.
 func (f *front) serve() {
 	f.server = server.New(serverConfig(f.Config, f.lines, f.asked), f.pool)
 	for _, notice := range f.activation.Notices {
@@ -253,6 +253,11 @@ func (f *front) serve() {
 	f.operator = newOperator(f)
 	f.lines.formatBy(f.Config, f.operator)
 	f.operator.listen(f.sockets.all)
+	select {
+	case <-f.pool.Manned():
+	case <-f.asked.ended:
+		return
+	}
 	f.launcher.stats.Store(new(pumaStats(f.remote)))
 	f.remote.settle(f.operator, nil)
 	f.lines.Line("Use Ctrl-C to stop", logs.Named("started"))

@@ -91,6 +91,7 @@ func soakPool(t *testing.T, workers, threads int, log dispatch.Log) *dispatch.Po
 	if err := pool.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	<-pool.Manned()
 	return pool
 }
 

@@ -22,7 +22,10 @@ builder = Serval::Env.new(Serval::Settings.new("threads=5\nversion=1"), rack: "2
 builder.define(1, ENTRIES.map { |entry| "#{entry}\0" }.join)
 in_shape = request(1, VALUES)
 in_pairs = request(0, ENTRIES.flat_map { |entry| entry.split("=", 2).then { |k, v| [k, v || VALUES[KEYS.index(k)]] } })
-example = builder.build(1, in_shape, in_shape.bytesize - 16, nil)
+Request = Struct.new(:id, :env)
+request = Request.new
+builder.build(1, in_shape, request)
+example = request.env
 constants = example.reject { |key, _| KEYS.include?(key) }.freeze
 CONSTANTS = constants.values.freeze
 format = "@16#{"Z*" * KEYS.size}"
@@ -38,9 +41,9 @@ RUBY
 marshalled = Marshal.dump(KEYS.zip(VALUES).to_h)
 
 Measure.compare("env of #{example.size} keys, #{KEYS.size} of them with values of the request",
-                "shape: copy a hash, store the values" => ->(n) { n.times { builder.build(1, in_shape, 0, nil) } },
+                "shape: copy a hash, store the values" => ->(n) { n.times { builder.build(1, in_shape, request) } },
                 "a hash literal of all keys" => ->(n) { n.times { literal.call(in_shape) } },
-                "shape 0: pairs" => ->(n) { n.times { builder.build(0, in_pairs, in_pairs.bytesize - 16, nil) } },
+                "shape 0: pairs" => ->(n) { n.times { builder.build(0, in_pairs, request) } },
                 "zip and merge" => ->(n) { n.times { constants.merge(KEYS.zip(in_shape.unpack(format)).to_h) } },
                 "Marshal and merge" => ->(n) { n.times { constants.merge(Marshal.load(marshalled)) } })
 Measure.compare("of which",

@@ -37,13 +37,12 @@ module Serval
       @shapes[number] = compile(constants.map { |entry| entry.split("=", 2) }, keys)
     end
 
-    # The env of a REQUEST frame whose head has +size+ bytes; rack.input is that of a request without a body.
-    def build(shape, frame, size, exchange)
+    # Gives +exchange+ the id and the env of a REQUEST frame.
+    def build(shape, frame, exchange)
       builder = @shapes[shape]
-      return builder.call(frame, exchange) if builder
-      raise KeyError, "the front sent a request in shape #{shape}, which it never defined" unless shape.zero?
-
-      build_from_pairs(frame.byteslice(Wire::PREFIX_SIZE, size).split("\0", -1), exchange)
+      size = builder ? builder.call(frame, exchange) : build_from_pairs(shape, frame, exchange)
+      body = frame.bytesize - Wire::PREFIX_SIZE - size
+      exchange.env["rack.input"] = StringIO.new(frame.byteslice(-body, body)) if body > 0
     end
 
     private
@@ -86,15 +85,15 @@ module Serval
       <<~RUBY
         # encoding: binary
         lambda do |frame, exchange|
-          env = base.dup
-          #{[*values, "_"].join(", ")} = frame.unpack(#{literal("@#{Wire::PREFIX_SIZE}" + "Z*" * keys.size)})
+          env = exchange.env = base.dup
+          #{["exchange.id", "size", *values].join(", ")} = frame.unpack(#{literal("@8NN" + "Z*" * keys.size)})
           #{constants.map { |key, value| store(key, literal(value)) if OWN.match?(key) }.compact.join("\n  ")}
           #{keys.zip(values).map { |key, value| store(key, value) }.compact.join("\n  ")}
           env["rack.hijack"] = exchange
           env["rack.after_reply"] = []
           env["rack.response_finished"] = []
           #{'env["rack.early_hints"] = exchange.method(:hint)' if @early_hints}
-          env
+          size
         end
       RUBY
     end
@@ -115,9 +114,12 @@ module Serval
     end
 
     # Shape 0, for requests whose keys are too rare for a shape.
-    def build_from_pairs(pairs, exchange)
-      env = @template.dup
-      pairs.each_slice(2) do |key, value|
+    def build_from_pairs(shape, frame, exchange)
+      raise KeyError, "the front sent a request in shape #{shape}, which it never defined" unless shape.zero?
+
+      exchange.id, size = frame.unpack("@8NN")
+      env = exchange.env = @template.dup
+      frame.byteslice(Wire::PREFIX_SIZE, size).split("\0", -1).each_slice(2) do |key, value|
         next env["puma.request_body_wait"] = value.to_f if key == BODY_WAIT
         next env[PEER] = PeerCertificates[value] if key == PEER
         next if value.nil? || @aliases.value?(key) # behind the last NUL comes an empty string on its own
@@ -129,7 +131,7 @@ module Serval
       env["rack.after_reply"] = []
       env["rack.response_finished"] = []
       env["rack.early_hints"] = exchange.method(:hint) if @early_hints
-      env
+      size
     end
   end
 end

@@ -10,14 +10,11 @@ module Serval
   # One request and its response, run by one thread. It is also the object behind env["rack.hijack"] and what
   # env["rack.early_hints"] calls, which saves an object each.
   class Exchange
-    NONE = [].freeze
-
-    attr_reader :id, :since
-    attr_accessor :env
+    attr_reader :since
+    attr_accessor :id, :env # set by Env
 
     # since: when the request was taken, in seconds of the monotonic clock.
-    def initialize(id, runtime, since)
-      @id = id
+    def initialize(runtime, since)
       @runtime = runtime
       @since = since
     end
@@ -28,8 +25,17 @@ module Serval
     end
 
     def run
-      @status, @headers, @body = call_app
-      respond unless @hijacked
+      receive_body if @body_file
+      answer = @runtime.app.call(@env)
+      if Array === answer && answer.size == 3
+        @status, @headers, @body = answer
+        @runtime.responder.respond(self, @status, @headers, @body) unless @hijacked
+      elsif !@hijacked
+        raise TypeError, "the app's answer is no array of status, headers and body but #{answer.class}"
+      end
+    rescue Exception => e # rubocop:disable Lint/RescueException -- a request that calls exit must not end the others
+      failed(e)
+      respond_with_error unless @answered || @hijacked
     ensure
       finish
     end
@@ -72,8 +78,8 @@ module Serval
     # requests wait for something else than the processor.
     def last_flags
       @closes = @body.respond_to?(:close)
-      @busy = !hooks("rack.after_reply").empty? || !hooks("rack.response_finished").empty? ||
-              (@closes && @runtime.closings.wary?) || @runtime.rest?
+      @busy = pending?(@env["rack.after_reply"]) || pending?(@env["rack.response_finished"]) || (@closes && @runtime.closings.wary?) ||
+              @runtime.rest?
       @answered = true
       flags = @busy ? Wire::BUSY : 0
       @runtime.eager? ? flags | Wire::EAGER : flags
@@ -85,25 +91,6 @@ module Serval
     end
 
     private
-
-    # The app's answer; nothing if it failed or has taken the connection.
-    def call_app
-      receive_body if @body_file
-      answer = @runtime.app.call(@env)
-      return answer if Array === answer && answer.size == 3
-      raise TypeError, "the app's answer is no array of status, headers and body but #{answer.class}" unless @hijacked
-    rescue Exception => e # rubocop:disable Lint/RescueException -- a request that calls exit must not end the others
-      failed(e)
-    end
-
-    def respond
-      return respond_with_error if @error
-
-      @runtime.responder.respond(self, @status, @headers, @body)
-    rescue Exception => e # rubocop:disable Lint/RescueException
-      failed(e)
-      respond_with_error unless @answered
-    end
 
     def respond_with_error
       error = @error
@@ -134,14 +121,15 @@ module Serval
     end
 
     def run_hooks
-      hooks("rack.after_reply").each { |hook| attempt { hook.call } }
-      hooks("rack.response_finished").reverse_each { |hook| attempt { hook.call(@env, @status, @headers, @error) } }
+      hooks = @env["rack.after_reply"]
+      hooks.each { |hook| attempt { hook.call } } if pending?(hooks)
+      hooks = @env["rack.response_finished"]
+      hooks.reverse_each { |hook| attempt { hook.call(@env, @status, @headers, @error) } } if pending?(hooks)
     end
 
-    # Apps may have put anything there.
-    def hooks(key)
-      hooks = @env[key]
-      Array === hooks ? hooks : NONE
+    # Whether there are hooks to run. Apps may have put anything there.
+    def pending?(hooks)
+      Array === hooks && !hooks.empty?
     end
 
     def failed(error)

@@ -35,7 +35,10 @@ module Serval
         return unless fill
       end
 
-      frame = @at.zero? && @data.bytesize == length ? @data : @data.byteslice(@at, length)
+      rest = @data.bytesize - @at - length
+      return last(length) if rest.zero?
+
+      frame = @data.byteslice(@at, length)
       @at += length
       frame
     end
@@ -44,21 +47,23 @@ module Serval
     #
     # A write that does not block keeps the interpreter lock, so the usual response costs no thread switch.
     def write(frame)
-      @write.synchronize do
-        written = @socket.write_nonblock(frame, exception: false)
-        unless written == frame.bytesize
-          # The socket is full: wait, and let the other writers wait on the mutex, that no frames mix.
-          @socket.write(written == :wait_writable ? frame : frame.byteslice(written..-1))
-        end
+      @write.lock # not synchronize, whose block costs as much again (bench/requests.rb)
+      begin
+        push(frame)
+      ensure
+        @write.unlock
       end
       true
     rescue Errno::EPIPE, Errno::ECONNRESET
       false
     end
 
-    # Sends a frame in two pieces, which the system puts together: long bodies are not copied for it.
+    # Sends a frame in two pieces: a long body is not copied for it.
     def write_both(head, body)
-      @write.synchronize { @socket.write(head, body) }
+      @write.synchronize do
+        push(head)
+        push(body)
+      end
       true
     rescue Errno::EPIPE, Errno::ECONNRESET
       false
@@ -76,6 +81,22 @@ module Serval
     end
 
     private
+
+    def push(bytes)
+      written = @socket.write_nonblock(bytes, exception: false)
+      return if written == bytes.bytesize
+
+      # The socket is full: wait, and let the other writers wait on the mutex, that no frames mix.
+      @socket.write(written == :wait_writable ? bytes : bytes.byteslice(written..-1))
+    end
+
+    # The last frame in the buffer, which is moved to its start. A slice would share the buffer's memory, as those of a string's
+    # end do: the next read would have to allocate 64 KiB anew, and every 256th would make Ruby collect garbage.
+    def last(length)
+      @data[0, @at] = "" unless @at.zero?
+      @at = length
+      @data
+    end
 
     # Bytes of the frame at @at, nil while it is not all there.
     def length_of_next

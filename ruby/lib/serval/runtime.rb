@@ -2,7 +2,6 @@
 
 require "fcntl"
 require "socket"
-require "stringio"
 require_relative "boot"
 require_relative "wire"
 require_relative "env"
@@ -23,6 +22,11 @@ require_relative "out_of_band"
 module Serval
   # A worker with its app loaded: puts the parts together and runs until the front closes `requests`.
   class Runtime
+    # What the REQUEST frames say of themselves (Wire::WHAT): those without flags, those with any.
+    REQUESTS = Wire::REQUEST << 24
+    PLAIN_REQUEST = REQUESTS | 0xffff
+    LAST_REQUEST = REQUESTS | 0xffffff
+
     attr_reader :app, :requests, :responder, :deliveries, :closings, :error_page, :out_of_band
 
     # launcher: what blocks and plugins get as Puma's.
@@ -149,11 +153,10 @@ module Serval
     # The next request from the front, nil at the end of file.
     def take
       while (frame = @requests.next)
-        _, type, flags, code, id, size = frame.unpack(Wire::PREFIX)
-        case type
-        when Wire::REQUEST then return exchange(flags, code, id, size, frame)
-        when Wire::DEFINE then @env.define(code, frame.byteslice(Wire::PREFIX_SIZE, size))
-        end
+        what = frame.unpack1(Wire::WHAT)
+        return exchange(what, frame) if what >= REQUESTS && what <= LAST_REQUEST
+
+        define(frame) if what >> 24 == Wire::DEFINE
       end
     rescue KeyError => e
       # A shape the front never defined: the two don't understand each other, nothing after this can be trusted.
@@ -161,16 +164,16 @@ module Serval
       exit!(1)
     end
 
-    def exchange(flags, shape, id, size, frame)
-      exchange = Exchange.new(id, self, Process.clock_gettime(Process::CLOCK_MONOTONIC))
-      env = exchange.env = @env.build(shape, frame, size, exchange)
-      body = Wire::PREFIX_SIZE + size
-      if frame.bytesize > body
-        env["rack.input"] = StringIO.new(frame.byteslice(body..-1))
-      elsif flags.anybits?(Wire::BODY_FILE)
-        exchange.expect_body_file
-      end
+    def exchange(what, frame)
+      exchange = Exchange.new(self, Process.clock_gettime(Process::CLOCK_MONOTONIC))
+      @env.build(what & 0xffff, frame, exchange)
+      exchange.expect_body_file if what > PLAIN_REQUEST && (what >> 16).anybits?(Wire::BODY_FILE)
       exchange
+    end
+
+    def define(frame)
+      _, _, _, shape, _, size = frame.unpack(Wire::PREFIX)
+      @env.define(shape, frame.byteslice(Wire::PREFIX_SIZE, size))
     end
 
     def facts

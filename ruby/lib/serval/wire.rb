@@ -5,6 +5,7 @@ module Serval
   module Wire
     PREFIX = "NCCnNN" # length, type, flags, code, id, size
     PREFIX_SIZE = 16
+    WHAT = "@4N" # type, flags and code of a frame as one number, which says what to do with it
     HEAD_OF_FRAME = "#{PREFIX}a*"
     FRAME = "#{PREFIX}a*a*" # a* takes bytes: strings of any encoding go side by side without a complaint
 

@@ -43,3 +43,12 @@ func (o Options) comparison(best func([]float64) float64, of func(server string)
 	leader := slices.Index(figures, best(figures))
 	return append(cells, twoDecimals(ratio(own, figures[leader]))+" ("+measured[leader]+")")
 }
+
+// barGroup is what all servers reach, divided by what Puma does; nothing without Puma.
+func (o Options) barGroup(name string, of func(server string) float64, show func(float64) string) barGroup {
+	puma := 0.0
+	if slices.Contains(o.Servers, "puma") {
+		puma = of("puma")
+	}
+	return barGroup{name, each(o.Servers, func(server string) bar { return bar{ratio(of(server), puma), show(of(server))} })}
+}

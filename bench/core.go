@@ -48,6 +48,7 @@ func (b *bench) core(ctx context.Context) (finding, error) {
 		method:   coreMethod(b.Options),
 		words:    append(coreWords(cells, b.Options), unique(refused)...),
 		tables:   coreTables(cells, b.Options),
+		charts:   coreCharts(cells, b.Options),
 		commands: unique(commands),
 		raw:      cells,
 	}, nil
@@ -112,7 +113,30 @@ type group struct {
 	p50, p99 float64
 	cpu      cpu
 	pss      float64 // KiB
+	requests int
 	failures failures
+}
+
+// fails reports whether more than a hundredth of the requests failed.
+func (g group) fails() bool { return g.failures.sum()*100 > g.requests }
+
+// unlessFails is a figure of the group, or 0.
+func (g group) unlessFails(figure func(group) float64) float64 {
+	if g.fails() {
+		return 0
+	}
+	return figure(g)
+}
+
+// show writes something about the group, if it was measured.
+func (g group) show(format func(group) string) string {
+	switch {
+	case g.requests == 0:
+		return "–"
+	case g.fails():
+		return format(g) + " (fails)"
+	}
+	return format(g)
 }
 
 func groupOf(cells []cell, load string, connections int, server string) group {
@@ -134,6 +158,7 @@ func groupOf(cells []cell, load string, connections int, server string) group {
 	}
 	for _, c := range rounds {
 		g.failures = g.failures.plus(c.Failures)
+		g.requests += c.Requests
 	}
 	return g
 }
@@ -149,16 +174,40 @@ func rateTable(cells []cell, o Options, l load) table {
 	for _, connections := range o.connectionsOf(l) {
 		row := []string{whole(float64(connections))}
 		for _, server := range o.Servers {
-			row = append(row, groupOf(cells, l.name, connections, server).rate.show(whole))
+			row = append(row, groupOf(cells, l.name, connections, server).show(func(g group) string { return g.rate.show(whole) }))
 		}
 		t.rows = append(t.rows, append(row, o.comparison(slices.Max, rateOf(cells, l.name, connections))...))
 	}
 	return t
 }
 
-// rateOf is a server's median throughput.
+// rateOf is a server's median throughput; 0 if it failed more than a hundredth of the requests, since to fail may be quick.
 func rateOf(cells []cell, load string, connections int) func(server string) float64 {
-	return func(server string) float64 { return groupOf(cells, load, connections, server).rate.Median }
+	return func(server string) float64 {
+		return groupOf(cells, load, connections, server).unlessFails(func(g group) float64 { return g.rate.Median })
+	}
+}
+
+// costOf is what a server's requests cost, in microseconds of CPU; 0 as for rateOf.
+func costOf(cells []cell, load string, connections int) func(server string) float64 {
+	return func(server string) float64 {
+		return groupOf(cells, load, connections, server).unlessFails(func(g group) float64 { return g.cpu.sum() })
+	}
+}
+
+// coreCharts draw the throughput and the CPU time as multiples of Puma's.
+func coreCharts(cells []cell, o Options) []chart {
+	note := fmt.Sprintf("As multiples of puma's, load by load with the number of connections: %%s is better. %d workers, %d threads each.", o.Workers, o.Threads)
+	rates := chart{title: "Requests per second", note: fmt.Sprintf(note, "longer"), servers: o.Servers}
+	costs := chart{name: "cpu", title: "CPU time of a request", note: fmt.Sprintf(note, "shorter"), servers: o.Servers}
+	for _, name := range o.Loads {
+		for _, connections := range o.connectionsOf(loadNamed(name)) {
+			label := fmt.Sprintf("%s, %d", name, connections)
+			rates.groups = append(rates.groups, o.barGroup(label, rateOf(cells, name, connections), func(rate float64) string { return whole(rate) + "/s" }))
+			costs.groups = append(costs.groups, o.barGroup(label, costOf(cells, name, connections), func(cost float64) string { return whole(cost) + " µs" }))
+		}
+	}
+	return []chart{rates, costs}
 }
 
 // latencyTable shows how long half and how long 99 % of the requests took at most.
@@ -192,10 +241,10 @@ func groupTable(cells []cell, o Options, title, note string, show func(group) st
 		for _, connections := range o.connectionsOf(loadNamed(name)) {
 			row := []string{fmt.Sprintf("%s, %d", name, connections)}
 			for _, server := range o.Servers {
-				row = append(row, show(groupOf(cells, name, connections, server)))
+				row = append(row, groupOf(cells, name, connections, server).show(show))
 			}
 			if low != nil {
-				row = append(row, o.comparison(slices.Min, func(server string) float64 { return low(groupOf(cells, name, connections, server)) })...)
+				row = append(row, o.comparison(slices.Min, func(server string) float64 { return groupOf(cells, name, connections, server).unlessFails(low) })...)
 			}
 			t.rows = append(t.rows, row)
 		}

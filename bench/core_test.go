@@ -13,7 +13,7 @@ func threeRounds() ([]cell, Options) {
 	for round, rate := range []float64{3000, 1000, 2000} {
 		cells = append(cells,
 			cell{"hello", 16, "serval", round + 1, cpu{Front: 10, Workers: rate / 100}, 50 * 1024, result{Requests: 10, Rate: rate * 2, P50: 1, P99: float64(round)}},
-			cell{"hello", 16, "puma", round + 1, cpu{Workers: 60}, 25 * 1024, result{Requests: 10, Rate: rate, P50: 2, P99: 4, Failures: failures{Timeout: round}}},
+			cell{"hello", 16, "puma", round + 1, cpu{Workers: 60}, 25 * 1024, result{Requests: 1000, Rate: rate, P50: 2, P99: 4, Failures: failures{Timeout: round}}},
 		)
 	}
 	return cells, Options{Servers: list{"serval", "puma"}, Loads: list{"hello"}, Connections: counts{16}, Rounds: 3}
@@ -22,7 +22,7 @@ func threeRounds() ([]cell, Options) {
 func TestRoundsAreSummedUpByTheirMedian(t *testing.T) {
 	cells, _ := threeRounds()
 	got := groupOf(cells, "hello", 16, "serval")
-	want := group{rate: spread{4000, 2000, 6000}, p50: 1, p99: 1, cpu: cpu{Front: 10, Workers: 20}, pss: 50 * 1024}
+	want := group{rate: spread{4000, 2000, 6000}, p50: 1, p99: 1, cpu: cpu{Front: 10, Workers: 20}, pss: 50 * 1024, requests: 30}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -62,7 +62,7 @@ func TestTheMemoryTableShowsTheWholeServer(t *testing.T) {
 func TestTheWordsNameTheFastestWhereThereAreSeveral(t *testing.T) {
 	cells, o := threeRounds()
 	for round := range 3 {
-		cells = append(cells, cell{Load: "hello", Connections: 16, Server: "iodine", Round: round + 1, result: result{Rate: 5000}})
+		cells = append(cells, cell{Load: "hello", Connections: 16, Server: "iodine", Round: round + 1, result: result{Requests: 10, Rate: 5000}})
 	}
 	o.Servers = list{"serval", "puma", "iodine"}
 	if got, want := coreWords(cells, o)[0], "hello: serval answered 2.00 times as many requests as puma, 0.80 times as many as the fastest of the others."; got != want {
@@ -75,12 +75,28 @@ func TestTheWordsNameTheFastestWhereThereAreSeveral(t *testing.T) {
 
 func TestFailuresAreShownAndSaid(t *testing.T) {
 	cells, o := threeRounds()
-	if got, want := failureTable(cells, o).String(), "| puma | 30 | 0 | 0 | 0 | 3 | 0 |\n"; !strings.Contains(got, want) {
+	if got, want := failureTable(cells, o).String(), "| puma | 3,000 | 0 | 0 | 0 | 3 | 0 |\n"; !strings.Contains(got, want) {
 		t.Errorf("there is no line %q in\n%s", want, got)
 	}
 	words := strings.Join(coreWords(cells, o), "\n")
 	if !strings.Contains(words, "puma failed to answer 3 requests well") || strings.Contains(words, "serval failed") {
 		t.Errorf("it says\n%s", words)
+	}
+}
+
+func TestAServerThatFailsIsShownButNotCompared(t *testing.T) {
+	cells, o := threeRounds()
+	for i := range cells {
+		if cells[i].Server == "puma" {
+			cells[i].Failures.Status = 20
+		}
+	}
+	if got, want := rateTable(cells, o, loadNamed("hello")).String(), "| 2,000 (1,000–3,000) (fails) | – |\n"; !strings.Contains(got, want) {
+		t.Errorf("there is no %q in\n%s", want, got)
+	}
+	o.Servers = list{"serval", "iodine"}
+	if got, want := rateTable(cells, o, loadNamed("hello")).String(), "| 16 | 4,000 (2,000–6,000) | – | – |\n"; !strings.Contains(got, want) {
+		t.Errorf("one that was not measured: there is no %q in\n%s", want, got)
 	}
 }
 

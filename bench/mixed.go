@@ -104,6 +104,7 @@ func (b *bench) mixed(ctx context.Context) (finding, error) {
 		method:   mixedMethod(b.Options),
 		words:    mixedWords(runs, b.Options),
 		tables:   mixedTables(runs, b.Options),
+		charts:   []chart{mixedChart(runs, b.Options)},
 		commands: unique(each(runs, func(r mixRun) string { return r.command })),
 		raw:      runs,
 	}, nil
@@ -259,6 +260,16 @@ func mixedTable(runs []mixRun, m mix, o Options) table {
 		t.rows = append(t.rows, append(row, twoDecimals(ratio(mixFigure(runs, m, server), puma))))
 	}
 	return t
+}
+
+// mixedChart draws what counts of each mix.
+func mixedChart(runs []mixRun, o Options) chart {
+	o.Servers = o.threaded()
+	c := chart{title: "How long short requests take", note: "p99 (of half p99.9) as multiples of puma's, mix by mix: shorter is better.", servers: o.Servers}
+	for _, m := range o.chosenMixes() {
+		c.groups = append(c.groups, o.barGroup(m.name, func(server string) float64 { return mixFigure(runs, m, server) }, shortTime))
+	}
+	return c
 }
 
 func mixedNote(runs []mixRun, m mix, o Options) string {

@@ -14,6 +14,7 @@ type finding struct {
 	method   []string // how it was measured, a paragraph each
 	words    []string // who did what, a sentence each
 	tables   []table
+	charts   []chart
 	commands []string // the command lines, as one would type them
 	raw      any      // every figure
 }
@@ -30,12 +31,12 @@ type report struct {
 	finding
 }
 
-// write writes the report as DATE-SCENARIO.md and .json and returns the path of the first.
+// write writes the report as DATE-SCENARIO.md and .json, its charts as .svg, and returns the path of the first.
 func (r report) write(directory string) (string, error) {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return "", err
 	}
-	path := filepath.Join(directory, r.Started.Format(time.DateOnly)+"-"+r.Scenario)
+	path := filepath.Join(directory, r.name())
 	data, err := json.MarshalIndent(r.figures(), "", " ")
 	if err != nil {
 		return "", err
@@ -43,7 +44,23 @@ func (r report) write(directory string) (string, error) {
 	if err := os.WriteFile(path+".json", append(data, '\n'), 0o644); err != nil {
 		return "", err
 	}
+	for _, c := range r.charts {
+		if err := os.WriteFile(filepath.Join(directory, r.picture(c)), []byte(c.SVG()), 0o644); err != nil {
+			return "", err
+		}
+	}
 	return path + ".md", os.WriteFile(path+".md", []byte(r.markdown()), 0o644)
+}
+
+// name is that of the report's files, but for what they end in.
+func (r report) name() string { return r.Started.Format(time.DateOnly) + "-" + r.Scenario }
+
+// picture is the name of the file with a chart.
+func (r report) picture(c chart) string {
+	if c.name == "" {
+		return r.name() + ".svg"
+	}
+	return r.name() + "-" + c.name + ".svg"
 }
 
 // figures is the report for machines.
@@ -72,6 +89,9 @@ func (r report) markdown() string {
 		r.Took.Round(time.Second), r.Load)
 	for _, sentence := range r.words {
 		b.WriteString("- " + sentence + "\n")
+	}
+	for _, c := range r.charts {
+		fmt.Fprintf(&b, "\n![%s](%s)\n", c.title, r.picture(c))
 	}
 	for _, t := range r.tables {
 		b.WriteString("\n" + t.String())

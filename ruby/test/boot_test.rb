@@ -23,7 +23,7 @@ class BootTest < WorkerTest
   FAILURES = {
     "no config.ru" => [{}, /\Athere is no config\.ru in .*serval-worker/],
     "an error" => [{ app: "raise ArgumentError, 'wrong'" }, /\AArgumentError: wrong\n    .*config\.ru:1:in /],
-    "a syntax error" => [{ app: "run ->(env) {" }, /\ASyntaxError: .*config\.ru:1/],
+    "a syntax error" => [{ app: "run ->(env) {" }, /\ASyntaxError: (?m:.*)config\.ru:[12]: /],
     "a missing library" => [{ app: "require 'no_such_thing'" }, /\ALoadError: cannot load such file -- no_such_thing/],
     "a cause" => [{ app: "begin; raise 'one'; rescue; raise 'two'; end" }, /\ARuntimeError: two.*caused by .*: one/m],
     "an exit" => [{ app: "exit 0" }, /\Athe app called exit while it was loading.*config\.ru:1/m],

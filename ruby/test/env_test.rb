@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "rack"
 require_relative "support/worker_test"
 
 class EnvTest < WorkerTest
@@ -24,10 +25,11 @@ class EnvTest < WorkerTest
       "puma.request_body_wait" => 0.0, "serval.worker" => 1, "serval.version" => "1.2.3", "rack.after_reply" => [],
       "rack.response_finished" => [], "REQUEST_METHOD" => "GET", "REQUEST_URI" => "/a%20b?x=1", "PATH_INFO" => "/a%20b",
       "REQUEST_PATH" => "/a%20b", "QUERY_STRING" => "x=1", "SERVER_PROTOCOL" => "HTTP/1.1",
-      "HTTP_VERSION" => "HTTP/1.1", "SERVER_NAME" => "localhost", "SERVER_PORT" => "9292",
+      "SERVER_NAME" => "localhost", "SERVER_PORT" => "9292",
       "REMOTE_ADDR" => "127.0.0.1", "rack.url_scheme" => "http",
       "HTTP_HOST" => "localhost:9292", "HTTP_ACCEPT" => "*/*"
     }
+    expected["HTTP_VERSION"] = "HTTP/1.1" if Gem::Version.new(Rack.release) < Gem::Version.new("3.1")
     assert_equal expected, env
   end
 
@@ -50,7 +52,7 @@ class EnvTest < WorkerTest
   end
 
   def test_a_version_header_of_the_client_is_no_version_of_the_protocol
-    front = serve(DUMP)
+    front = serve("def Rack.release; '2.2.9'; end\n#{DUMP}")
     assert_equal "HTTP/1.1", env_of(front, "/", HTTP_VERSION: "7")["HTTP_VERSION"]
     [["HTTP_VERSION", "SERVER_PROTOCOL=HTTP/1.1"], ["SERVER_PROTOCOL=HTTP/1.1", "HTTP_VERSION"],
      ["SERVER_PROTOCOL=HTTP/1.1", "HTTP_VERSION=7"]].each_with_index do |entries, i|
@@ -202,16 +204,16 @@ class EnvTest < WorkerTest
       use Rack::Lint
       run(lambda do |env|
         text = env["rack.input"].read
-        env["rack.input"].rewind
+        env["rack.input"].rewind if Rack.release < "3"
         env["rack.input"].each { |line| text << line }
         text << env["rack.input"].gets.to_s
         env["rack.errors"].puts "fine"
-        [200, { "Content-Type" => "text/plain" }, [text]]
+        [200, { "content-type" => "text/plain" }, [text]]
       end)
     RUBY
     assert_equal ["", 200], front.get("/").then { |r| [r.body, r.status] }
     response = front.get("/a/b?c=d", method: "POST", body: "x=1", CONTENT_LENGTH: "3", CONTENT_TYPE: "text/plain")
-    assert_equal ["x=1x=1", 200], [response.body, response.status]
+    assert_equal [Rack.release < "3" ? "x=1x=1" : "x=1", 200], [response.body, response.status]
     assert_equal %i[head end free], front.get("/", method: "HEAD").names
     refute_match(/ERROR/, front.log)
   end

@@ -223,7 +223,10 @@ class ResponseTest < WorkerTest
 
   def test_a_body_whose_to_ary_gives_nil_is_enumerated
     app = EACH + 'class Parts; def to_ary; end; end; run ->(env) { [200, {}, Parts.new("one", "two")] }'
-    assert_equal %i[head chunk end free], serve(app).get.names
+    response = serve(app).get
+    # Rack 3's to_ary may close a body that can be, so that is not asked there.
+    assert_includes [%i[head chunk end free], %i[response free]], response.names
+    assert_equal "onetwo", response.body
   end
 
   def test_events_get_their_head_and_a_stream_before_the_first_one_is_there

@@ -14,6 +14,7 @@ module Serval
 
     LIBRARY = "#{__dir__}/pill"
     SHIM = "#{__dir__}/pill/shim"
+    REQUIRE = "/rubygems/core_ext/kernel_require" # stands before who called it, up to Ruby 2.7
 
     class << self
       # The file that is being evaluated, which Bluepill.application adds to.
@@ -96,7 +97,7 @@ module Serval
       if error.is_a?(SyntaxError) && (found = error.message.match(/\A(.*?):(\d+): /))
         return [found[1], found[2].to_i]
       end
-      frame = error.backtrace_locations&.find { |location| !location.path.start_with?(Failure::RUNTIME, "<internal:") }
+      frame = error.backtrace_locations&.find { |location| !location.path.start_with?(Failure::RUNTIME, "<internal:") && !location.path.include?(REQUIRE) }
       frame ? [frame.path, frame.lineno] : [@path, 0]
     end
   end

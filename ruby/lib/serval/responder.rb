@@ -10,6 +10,9 @@ module Serval
     # Bytes of a body that is not worth copying, that it may go out with its head in one string.
     LONG = 16 * 1024
 
+    # The status of a part of something. A body that has a path all the same names the whole file with it, as Rack 2.1's does.
+    PARTIAL = 206
+
     # rack: Rack.release. Up to 2 `to_ary` is a plain conversion; since 3 it closes the body, which has to wait here
     # until the response is written, so such a body is collected with `each` instead.
     def initialize(requests, rack:)
@@ -69,7 +72,7 @@ module Serval
       if (parts = parts_of(body)) then send_array(exchange, status, headers, head, parts)
       elsif callable?(body) then hand_over_or_skip(exchange, status, head, body)
       elsif bodiless?(status) then send_array(exchange, status, headers, head, [])
-      elsif (file = file_of(body)) then send_file(exchange, status, head, file)
+      elsif status != PARTIAL && (file = file_of(body)) then send_file(exchange, status, head, file)
       elsif body.respond_to?(:each) then send_each(exchange, status, headers, head, body)
       else raise TypeError, "the app's body, #{body.class}, has neither each nor call"
       end

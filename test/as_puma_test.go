@@ -72,3 +72,26 @@ after_worker_shutdown { |handle| File.write("status.part", handle.last_status.ma
 		}
 	}
 }
+
+func TestTheEndOfAWorkerThatOutlivesARestartIsTold(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "puma.rb"), `
+workers 1
+threads 1, 1
+after_worker_shutdown { |handle| File.write("ended", "#{handle.pid}\n", mode: "a") }
+`)
+	s := testkit.Command{App: "slow", Dir: dir, Flags: []string{"-C", "puma.rb"}}.Start(t)
+	pid := s.Get("/pid").Body
+	c, open := gated(t, s, "GET")
+	s.Signal(syscall.SIGUSR2)
+	s.AwaitLog("Finished hot restart")
+	open()
+	if r := c.Response("GET"); r.Status != 200 {
+		t.Errorf("got %+v", r)
+	}
+	testkit.WaitFor(t, "the block runs for the old worker", func() bool {
+		text, _ := os.ReadFile(filepath.Join(dir, "ended"))
+		return strings.TrimSpace(string(text)) == strings.TrimSpace(pid)
+	})
+}

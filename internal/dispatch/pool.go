@@ -38,7 +38,8 @@ type Config struct {
 	// Launch starts a worker process that reports to h.
 	Launch func(index int, h worker.Handler) (*worker.Worker, error)
 
-	// Ended is told of a worker whose process is gone, with the last that was known of it. It must not block. May be nil.
+	// Ended is told of each worker that Launch has made when its process is gone, with the last that was known of it. It must not block.
+	// May be nil.
 	Ended func(WorkerStats)
 
 	// Plugins hears what plugins ask for that run in a worker, in single mode. Nil: they are not heard.

@@ -50,6 +50,7 @@ func (s *seat) launch(cfg *Config) (*member, error) {
 	m.worker = w
 	if err := w.Boot(cfg.BootTimeout, p.stop); err != nil {
 		<-w.Exited()
+		s.ended(m)
 		return nil, err
 	}
 	p.log.Detail("Worker %d (PID: %d) booted in %.2fs, phase: %d", s.index, w.PID(), time.Since(w.Started).Seconds(), cfg.Phase, m.about("worker_booted"))
@@ -77,6 +78,18 @@ func (s *seat) admit(m *member) {
 func (s *seat) discard(m *member) {
 	m.worker.Kill()
 	<-m.worker.Exited()
+	s.ended(m)
+}
+
+// ended tells whoever launched a worker that it is gone, and never was the pool's.
+func (s *seat) ended(m *member) {
+	if m.cfg.Ended == nil {
+		return
+	}
+	s.pool.mu.Lock()
+	last := m.stats()
+	s.pool.mu.Unlock()
+	m.cfg.Ended(last)
 }
 
 // run keeps the seat taken until it is given up or the pool shuts down.

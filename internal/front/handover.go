@@ -176,7 +176,7 @@ func (o *operator) retire(patience time.Duration, served func()) error {
 	o.pool.Shutdown(ctx)
 	o.part(ctx)
 	o.running.Wait()
-	o.current.Load().Retire()
+	o.current.Load().Leave()
 	if o.next == nil {
 		return nil // a deputy's work is done
 	}

@@ -120,7 +120,7 @@ func (o *operator) restart(what string, report func(dispatch.Progress), change f
 	}
 	o.failure.Store(nil)
 	before := o.current.Swap(next)
-	o.running.Go(before.Retire)
+	o.running.Go(before.Leave)
 	o.hook(next, "after_booted")
 	o.log.Line("- Finished %s in %.2fs, phase: %d", what, time.Since(began).Seconds(), number, logs.Named("restart_finished", "generation", number, "duration_ms", time.Since(began)))
 	return nil

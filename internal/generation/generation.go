@@ -32,6 +32,7 @@ type Generation struct {
 	molding sync.Mutex // held while a mold boots
 	mold    atomic.Pointer[worker.Mold]
 	hooks   sync.WaitGroup
+	workers sync.WaitGroup // launched, and not said to have ended
 
 	watching sync.WaitGroup // those who wait for the ends of molds
 }
@@ -56,8 +57,16 @@ func (g *Generation) With(cfg config.Config) (*Generation, error) {
 	return New(g.Number+1, cfg, g.code, g.version, g.handler)
 }
 
-// Launch starts worker number index, or has the mold fork it.
+// Launch starts worker number index, or has the mold fork it. Whoever does has to say when it has ended, by WorkerEnded.
 func (g *Generation) Launch(index int, h worker.Handler) (*worker.Worker, error) {
+	w, err := g.launch(index, h)
+	if err == nil {
+		g.workers.Add(1)
+	}
+	return w, err
+}
+
+func (g *Generation) launch(index int, h worker.Handler) (*worker.Worker, error) {
 	mold, err := g.readyMold()
 	if err != nil {
 		return nil, err

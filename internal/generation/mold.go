@@ -158,6 +158,7 @@ func (g *Generation) Mold() *worker.Mold {
 // WorkerEnded tells the mold that a worker's process is gone, and what was last known of it: Puma's numbers, as JSON. It
 // returns at once.
 func (g *Generation) WorkerEnded(w *worker.Worker, lastStatus string) {
+	defer g.workers.Done()
 	if g.Mold() == nil {
 		return
 	}
@@ -170,7 +171,24 @@ func (g *Generation) WorkerEnded(w *worker.Worker, lastStatus string) {
 // AwaitHooks waits until what the mold was told of workers that ended has been dealt with.
 func (g *Generation) AwaitHooks() { g.hooks.Wait() }
 
-// patience is how long a mold may take for its exit handlers.
+// Leave is for a generation that starts no more workers: it waits for the ends of those there are, of which the mold is told, and
+// then ends the generation.
+func (g *Generation) Leave() {
+	g.workers.Wait()
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		g.AwaitHooks()
+	}()
+	select {
+	case <-told:
+	case <-time.After(patience):
+	}
+	g.Retire() // which lets hooks that hang end with the mold
+	<-told
+}
+
+// patience is how long a mold may take for its exit handlers, and for hooks of workers that ended.
 const patience = 5 * time.Second
 
 // Retire ends the generation: it starts no more workers. Those there are go on.

@@ -45,8 +45,9 @@ const (
 // chartStyle draws light where the reader's screen is light, and dark where it is dark.
 const chartStyle = `<style>
 .paper { fill: #fff } text { fill: #1f2328 } .quiet { fill: #59636e } .line { stroke: #d1d9e0 } .one { stroke: #1f2328 }
+.figure { paint-order: stroke; stroke: #fff; stroke-width: 3px }
 @media (prefers-color-scheme: dark) {
-.paper { fill: #0d1117 } text { fill: #f0f6fc } .quiet { fill: #9198a1 } .line { stroke: #3d444d } .one { stroke: #f0f6fc }
+.paper { fill: #0d1117 } text { fill: #f0f6fc } .quiet { fill: #9198a1 } .line { stroke: #3d444d } .one { stroke: #f0f6fc } .figure { stroke: #0d1117 }
 }
 </style>
 `
@@ -137,7 +138,7 @@ func (c chart) drawBar(b *strings.Builder, y int, server string, figure bar) {
 		weight = "bold"
 	}
 	fmt.Fprintf(b, `<rect class="bar" x="%d" y="%d" width="%.1f" height="%d" fill="%s"/>`+"\n", barLeft, y+1, pixels, barHeight-2, colourOf(server))
-	fmt.Fprintf(b, `<text x="%.1f" y="%d" font-weight="%s">%s%s × %s, %s</text>`+"\n", barLeft+pixels+5, y+barHeight-4, weight, more, twoDecimals(figure.ratio), escaped(server), escaped(figure.text))
+	fmt.Fprintf(b, `<text class="figure" x="%.1f" y="%d" font-weight="%s">%s%s × %s, %s</text>`+"\n", barLeft+pixels+5, y+barHeight-4, weight, more, twoDecimals(figure.ratio), escaped(server), escaped(figure.text))
 }
 
 func escaped(text string) string {

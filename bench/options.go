@@ -22,7 +22,7 @@ type Options struct {
 	WrkThreads  int    `json:"wrk_threads"` // threads of wrk
 	Servers     list   `json:"servers"`
 	Loads       list   `json:"loads"`
-	Connections counts `json:"connections,omitempty"` // for core, in place of those of each load
+	Connections counts `json:"connections,omitempty"` // for core and floor, in place of their own
 	Mixes       list   `json:"mixes"`                 // for mixed
 	Idle        int    `json:"idle"`                  // connections held by idle
 	UploadMB    int    `json:"upload_mb"`             // size of the body sent by upload
@@ -46,6 +46,7 @@ type scenario struct {
 // scenarios are all of them, in the order they are run.
 var scenarios = []scenario{
 	{name: "core", about: "throughput and latency of the servers under the same loads", measure: (*bench).core},
+	{name: "floor", about: "what a request costs, and the least that it could", measure: (*bench).floor},
 	{name: "mixed", about: "how long short requests take beside others", measure: (*bench).mixed},
 	{name: "pinned", about: "fast requests while one takes five seconds", measure: (*bench).pinned},
 	{name: "slow-readers", about: "normal requests while five clients read slowly", measure: (*bench).slowReaders},
@@ -67,12 +68,12 @@ func parseOptions(args []string, output io.Writer) (Options, []scenario, error) 
 	flags.IntVar(&o.Rounds, "rounds", 3, "how often each measurement is repeated, the servers taking turns")
 	flags.IntVar(&o.Seconds, "seconds", 5, "length of one measurement by wrk, or of one mix")
 	flags.IntVar(&o.Warmup, "warmup", 1, "seconds of load before each measurement")
-	flags.IntVar(&o.Workers, "workers", 2, "worker processes, for core, idle and upload")
-	flags.IntVar(&o.Threads, "threads", 5, "threads in each worker, for core, idle and upload")
+	flags.IntVar(&o.Workers, "workers", 2, "worker processes, for core, floor, idle and upload")
+	flags.IntVar(&o.Threads, "threads", 5, "threads in each worker, for core, floor, idle and upload")
 	flags.IntVar(&o.WrkThreads, "wrk-threads", 2, "threads of wrk")
 	flags.Var(&o.Servers, "servers", "`names` of servers: "+strings.Join(peerNames(), ", "))
 	flags.Var(&o.Loads, "loads", "`names` of loads for core: "+strings.Join(loadNames(), ", "))
-	flags.Var(&o.Connections, "connections", "`numbers` of connections for core, in place of those of each load")
+	flags.Var(&o.Connections, "connections", "`numbers` of connections for core and floor, in place of their own")
 	flags.Var(&o.Mixes, "mixes", "`names` of mixes for mixed: "+strings.Join(mixNames(), ", "))
 	flags.IntVar(&o.Idle, "idle", 10_000, "idle connections to hold")
 	flags.IntVar(&o.UploadMB, "upload", 1024, "MiB to upload")

@@ -46,7 +46,7 @@ func TestMistakesAreNamedWithWhatThereIs(t *testing.T) {
 		"-mixes cpus":      "cpu, cpu-crowd",
 		"-connections 0":   `"0" is not a number`,
 		"-rounds 0":        "-rounds is 0",
-		"cores":            "core, mixed",
+		"cores":            "core, floor, mixed",
 	} {
 		_, _, err := parseOptions(strings.Fields(args), io.Discard)
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -38,6 +38,16 @@ type server struct {
 
 // start runs a server on a free port of loopback and returns when all its workers are ready and path is answered with 200.
 func (b *bench) start(ctx context.Context, name string, s setup, path string) (*server, error) {
+	p := peerNamed(name)
+	program, err := p.program(b.Options)
+	if err != nil {
+		return nil, err
+	}
+	return b.startPeer(ctx, p, program, s, path)
+}
+
+// startPeer is start for a program that may be none of the peers.
+func (b *bench) startPeer(ctx context.Context, p peer, program []string, s setup, path string) (*server, error) {
 	for _, address := range []*string{&s.address, &s.behind} {
 		if *address == "" {
 			var err error
@@ -46,14 +56,9 @@ func (b *bench) start(ctx context.Context, name string, s setup, path string) (*
 			}
 		}
 	}
-	p := peerNamed(name)
-	program, err := p.program(b.Options)
-	if err != nil {
-		return nil, err
-	}
 	args := p.command(program, s)
 	srv := &server{
-		name:    name,
+		name:    p.name,
 		peer:    p,
 		address: s.address,
 		command: p.typed(b.Options, s),
@@ -69,7 +74,7 @@ func (b *bench) start(ctx context.Context, name string, s setup, path string) (*
 	srv.process.WaitDelay = time.Second
 	started := time.Now()
 	if err := srv.process.Start(); err != nil {
-		return nil, fmt.Errorf("cannot start %s: %w; build or install it, or leave it out with -servers", name, err)
+		return nil, fmt.Errorf("cannot start %s: %w; build or install it, or leave it out with -servers", p.name, err)
 	}
 	go func() {
 		srv.process.Wait()
@@ -79,7 +84,7 @@ func (b *bench) start(ctx context.Context, name string, s setup, path string) (*
 	defer cancel()
 	if err := srv.boot(ctx, s.workers, path, started); err != nil {
 		srv.stop()
-		return nil, bootError{fmt.Errorf("%s did not boot: %w\n%s", name, err, srv.output)}
+		return nil, bootError{fmt.Errorf("%s did not boot: %w\n%s", p.name, err, srv.output)}
 	}
 	return srv, nil
 }

@@ -86,11 +86,12 @@ func production(program []string) []string {
 	return append([]string{"env", "RACK_ENV=production"}, program...)
 }
 
-// passenger has its log at the null device: it would read what goes to a pipe itself, to show it.
+// passenger has its log at the null device: it would read what goes to a pipe itself, to show it. Of the requests that wait it answers all
+// but a hundred with 503 at once, unless it is told to keep more, as the others do; those of the warm-up count, after their clients left.
 func passenger(program []string, s setup) []string {
 	size := strconv.Itoa(s.workers)
 	return append(program, "start", "--engine", "builtin", "--address", "127.0.0.1", "--port", port(s.address), "--environment", "production",
-		"--max-pool-size", size, "--min-instances", size, "--disable-turbocaching", "--disable-security-update-check", "--disable-anonymous-telemetry",
+		"--max-pool-size", size, "--min-instances", size, "--max-request-queue-size", "1024", "--disable-turbocaching", "--disable-security-update-check", "--disable-anonymous-telemetry",
 		"--log-file", "/dev/null", "--pid-file", passengerFile(s.address), "--rackup", s.app, cmp.Or(s.dir, filepath.Dir(s.app)))
 }
 

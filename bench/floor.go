@@ -103,8 +103,10 @@ func (b *bench) floorPrograms(ctx context.Context, directory string) (programs [
 		}})
 	}
 	hello := loadNamed("hello")
+	// Serval answers all but 1,024 of the requests that wait with 503, unless it is told to let more wait.
+	flags := []string{"--queue-limit", strconv.Itoa(2 * slices.Max(b.floorConnections()))} // those of the warm-up may be among them
 	return append(programs, floorOne{"serval", func(ctx context.Context) (*server, error) {
-		return b.start(ctx, "serval", setup{app: hello.app, workers: b.Workers, threads: b.Threads}, hello.path)
+		return b.start(ctx, "serval", setup{app: hello.app, workers: b.Workers, threads: b.Threads, flags: flags}, hello.path)
 	}}), commands, nil
 }
 

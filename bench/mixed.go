@@ -112,8 +112,11 @@ func (b *bench) mixed(ctx context.Context) (finding, error) {
 
 // rateOf is how many short requests a second are sent. Where it goes by Puma's peak, that is found out first.
 func (b *bench) rateOf(ctx context.Context, m mix) (float64, error) {
-	if m.beside != "" {
+	switch {
+	case m.beside != "":
 		return shortRate, nil
+	case b.HalfRate > 0:
+		return float64(b.HalfRate), nil
 	}
 	l := loadNamed("hello")
 	srv, err := b.start(ctx, "puma", setup{app: l.app, workers: b.Workers, threads: b.Threads}, l.path)

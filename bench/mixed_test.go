@@ -75,10 +75,10 @@ func TestARunCountsFromWhenRequestsWereDueAndHidesNoFailure(t *testing.T) {
 
 func TestEveryMixIsServedWithoutFailures(t *testing.T) {
 	testkit.Need(t, "puma")
-	testkit.Need(t, "wrk")
 	b := aBench(t)
 	b.Servers = list{"serval", "puma"}
 	b.Mixes = mixNames()
+	b.HalfRate = 200 // this is no place to find out what a machine can do at most
 	found, err := b.mixed(t.Context())
 	if err != nil {
 		t.Fatal(err)

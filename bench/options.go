@@ -24,6 +24,7 @@ type Options struct {
 	Loads       list   `json:"loads"`
 	Connections counts `json:"connections,omitempty"` // for core and floor, in place of their own
 	Mixes       list   `json:"mixes"`                 // for mixed
+	HalfRate    int    `json:"half_rate,omitempty"`   // for the mix half, requests per second; 0: half of Puma's peak
 	Idle        int    `json:"idle"`                  // connections held by idle
 	UploadMB    int    `json:"upload_mb"`             // size of the body sent by upload
 	Tries       int    `json:"tries"`                 // requests asked while slow readers read
@@ -75,6 +76,7 @@ func parseOptions(args []string, output io.Writer) (Options, []scenario, error) 
 	flags.Var(&o.Loads, "loads", "`names` of loads for core: "+strings.Join(loadNames(), ", "))
 	flags.Var(&o.Connections, "connections", "`numbers` of connections for core and floor, in place of their own")
 	flags.Var(&o.Mixes, "mixes", "`names` of mixes for mixed: "+strings.Join(mixNames(), ", "))
+	flags.IntVar(&o.HalfRate, "half-rate", 0, "requests per second of the mix half, in place of half of what puma answers at most")
 	flags.IntVar(&o.Idle, "idle", 10_000, "idle connections to hold")
 	flags.IntVar(&o.UploadMB, "upload", 1024, "MiB to upload")
 	flags.IntVar(&o.Tries, "tries", 20, "requests to try while slow readers read")

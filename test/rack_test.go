@@ -18,12 +18,15 @@ func TestTheEnvHasWhatRackAndPumaPromise(t *testing.T) {
 	env := object(t, r)
 	want := map[string]any{
 		"REQUEST_METHOD": "POST", "REQUEST_URI": "/a%20b/c?d=e%26f", "REQUEST_PATH": "/a%20b/c", "PATH_INFO": "/a%20b/c",
-		"QUERY_STRING": "d=e%26f", "SCRIPT_NAME": "", "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_VERSION": "HTTP/1.1",
+		"QUERY_STRING": "d=e%26f", "SCRIPT_NAME": "", "SERVER_PROTOCOL": "HTTP/1.1",
 		"SERVER_NAME": "serval.test", "SERVER_PORT": "80", "REMOTE_ADDR": "127.0.0.1", "GATEWAY_INTERFACE": "CGI/1.2",
 		"HTTP_HOST": "serval.test", "HTTP_X_SOME_NAME": "some value", "HTTP_ACCEPT": "text/html", "HTTP_CONNECTION": "close",
 		"CONTENT_TYPE": "text/plain", "CONTENT_LENGTH": "5",
 		"rack.url_scheme": "http", "rack.multithread": true, "rack.multiprocess": true, "rack.run_once": false, "rack.hijack?": true,
 		"rack.input": "(StringIO)", "rack.errors": "(IO)",
+	}
+	if before(testkit.Rack(t), 3, 1) { // which took it out of the SPEC
+		want["HTTP_VERSION"] = "HTTP/1.1"
 	}
 	for key, value := range want {
 		if have, ok := env[key]; !ok || have != value {
@@ -152,6 +155,9 @@ func TestTheRequestBodyIsReadableInEveryWayAndRewindable(t *testing.T) {
 		{"/gets", long, strings.TrimSuffix(strings.ReplaceAll(long, "\n", "\n|"), "|")},
 		{"/at-end", long, `["", nil, nil]`},
 	} {
+		if tt.path == "/rewind" && !before(testkit.Rack(t), 3, 0) {
+			tt.want = "cannot rewind" // Rack::Lint hides it
+		}
 		if r := s.Do("POST", tt.path, tt.body); r.Body != tt.want {
 			t.Errorf("%s of %d bytes: got %.200q, want %.200q", tt.path, len(tt.body), r.Body, tt.want)
 		}
@@ -445,4 +451,11 @@ func TestWhatIsNoResponseIsA500WithAReason(t *testing.T) {
 			t.Errorf("after %s: got %+v", path, r)
 		}
 	}
+}
+
+// before says whether a release is older than major.minor.
+func before(release string, major, minor int) bool {
+	var have [2]int
+	fmt.Sscanf(release, "%d.%d", &have[0], &have[1]) //nolint:errcheck // what is no number is old
+	return slices.Compare(have[:], []int{major, minor}) < 0
 }

@@ -72,6 +72,21 @@ func Binary(t testing.TB) string {
 	return binary.path
 }
 
+// Rack is the release of Rack that is installed, "2.2.6".
+func Rack(t testing.TB) string {
+	t.Helper()
+	release, err := rackRelease()
+	if err != nil {
+		t.Fatalf("Rack does not say its release: %v", err)
+	}
+	return release
+}
+
+var rackRelease = sync.OnceValues(func() (string, error) {
+	out, err := exec.Command("ruby", "-e", `require "rack"; print Rack.release`).Output()
+	return string(out), err
+})
+
 // Root returns the top directory of the repository.
 func Root(t testing.TB) string {
 	t.Helper()

@@ -47,7 +47,13 @@ class BootTest < WorkerTest
     assert_match(/Errno::ENOENT: .*other/, boot(app: "File.read('other')").message[2])
   end
 
+  # Debian 11 has Rack where it is found without RubyGems, too.
+  def hide_rack
+    skip "rack cannot be hidden here" if system("ruby", "--disable-gems", "-e", "require 'rack'", err: File::NULL)
+  end
+
   def test_a_missing_rack_names_the_remedy
+    hide_rack
     front = boot(app: HELLO, ruby: ["--disable-gems"])
     assert_equal 'cannot load rack: add gem "rack" to the Gemfile', front.message[2]
   end
@@ -104,6 +110,7 @@ class BootTest < WorkerTest
   end
 
   def test_a_bundle_without_rack_names_the_remedy
+    hide_rack
     front = boot(app: HELLO, files: { "Gemfile" => "" }, bundle_gemfile: "Gemfile")
     assert_equal 'cannot load rack: add gem "rack" to the Gemfile', front.message[2]
   end

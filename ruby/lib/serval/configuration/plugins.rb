@@ -48,7 +48,8 @@ module Serval
 
       def instance(name)
         require_relative "../puma"
-        ::Puma::Plugins.find(name).new
+        kind = ::Puma::Plugins.find(name)
+        kind.instance_method(:initialize).arity == 1 ? kind.new(nil) : kind.new # up to Puma 4 it took its loader
       rescue LoadError, RuntimeError => e # Puma::UnknownPlugin is one
         raise Refusal, "cannot load the plugin #{name}: #{e.message}"
       end

@@ -25,6 +25,7 @@ module Serval
         @name = name
         @place = place
         @checks = []
+        @children = nil
       end
 
       def evaluate(block)

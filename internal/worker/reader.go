@@ -20,8 +20,9 @@ import (
 type reader struct {
 	socket *loop.Socket
 	buf    []byte
-	start  int // first byte not yet decoded
-	end    int // end of what was read
+	frame  wire.Frame // the one decoded last; on the stack of who hands it to a handler it would move to the heap, once for each read
+	start  int        // first byte not yet decoded
+	end    int        // end of what was read
 	fds    []int
 
 	msg unix.Msghdr

@@ -285,9 +285,9 @@ func (w *Worker) readFailed(err error) {
 const goneWithin = 5 * time.Second
 
 func (w *Worker) handleFrames() error {
-	var f wire.Frame
+	f := &w.reader.frame
 	for {
-		ok, err := w.reader.next(&f)
+		ok, err := w.reader.next(f)
 		if err != nil {
 			return fmt.Errorf("it sent bytes that are no frame: %w", err)
 		}
@@ -298,7 +298,7 @@ func (w *Worker) handleFrames() error {
 		if f.Type == wire.File || f.Type == wire.Stream {
 			file = w.reader.file(f.Type.String())
 		}
-		if err := w.handler.Frame(&f, file); err != nil {
+		if err := w.handler.Frame(f, file); err != nil {
 			return err
 		}
 	}

@@ -233,6 +233,10 @@ type Config struct {
 	// YJIT is "on", "off" or, by default, "auto": on from Ruby 3.3 on, once the app is loaded, as Rails does it.
 	YJIT string
 
+	// Accelerator is "on", "off" or, by default, "auto": a part of the workers' Ruby code as C, compiled on this machine while
+	// requests are served already. "on" compiles it before, and says so where it cannot.
+	Accelerator string
+
 	// App says that the configuration files hold the Rack app themselves: there need not be a rackup file.
 	App bool
 

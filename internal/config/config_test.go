@@ -28,7 +28,7 @@ func TestDefaultIsWhatTheFieldsDocument(t *testing.T) {
 		LogFormat:        "text",
 
 		ForkWorker: -1, WorkerTimeout: 60 * time.Second, WorkerCheckInterval: 5 * time.Second, StatePermission: 0o600,
-		RemoteAddress: "socket", UnderscoreHeaders: true, YJIT: "auto",
+		RemoteAddress: "socket", UnderscoreHeaders: true, YJIT: "auto", Accelerator: "auto",
 	}
 	if !reflect.DeepEqual(have, want) {
 		t.Errorf("have %+v\nwant %+v", have, want)

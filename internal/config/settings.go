@@ -90,6 +90,7 @@ var Settings = []Setting{
 	{"threads", "t", "MIN:MAX", "0:5", Processes, "threads in each worker", access{setThreads, func(c *Config) string { return fmt.Sprintf("%d:%d", c.MinThreads, c.MaxThreads) }}},
 	{"environment", "e", "ENV", "development", Processes, "the app's RACK_ENV", text(func(c *Config) *string { return &c.Environment })},
 	{"yjit", "", "WHEN", "auto", Processes, "on, off, auto: from Ruby 3.3", choice(func(c *Config) *string { return &c.YJIT }, "auto", "on", "off")},
+	{"accelerator", "", "WHEN", "auto", Processes, "on, off, auto: with a C compiler", choice(func(c *Config) *string { return &c.Accelerator }, "auto", "on", "off")},
 	{"dir", "", "DIR", "", Processes, "the app's directory (default this one)", text(func(c *Config) *string { return &c.Directory })},
 	{"include", "I", "DIR[:DIR]", "", Processes, "directories to put first on Ruby's load path", access{addInclude, func(c *Config) string { return strings.Join(c.Include, ":") }}},
 	{"rackup", "", "FILE", "", Processes, "", text(func(c *Config) *string { return &c.Rackup })},

@@ -58,6 +58,7 @@ var samples = map[string]struct {
 	"bind-to-activated-sockets":  {"only", []string{"ActivatedSockets"}},
 	"rackup":                     {"web.ru", []string{"Rackup"}},
 	"yjit":                       {"on", []string{"YJIT"}},
+	"accelerator":                {"off", []string{"Accelerator"}},
 	"preload":                    {"true", []string{"Preload"}},
 	"fork-worker":                {"10", []string{"ForkWorker"}},
 	"env-file":                   {"-.env", []string{"EnvFiles"}},

@@ -28,6 +28,7 @@ func (g *Generation) settings(dir string, index int) []string {
 		"config=" + g.configFiles(dir),
 		"plugins=" + strings.Join(cfg.Plugins, ","),
 		"yjit=" + cfg.YJIT,
+		"accelerator=" + cfg.Accelerator,
 		"log_format=" + cfg.LogFormat,
 		"debug_pages=" + flag(cfg.Environment == "development" || cfg.Environment == "test"),
 	}

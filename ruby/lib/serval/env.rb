@@ -29,12 +29,24 @@ module Serval
       @aliases["SERVER_PROTOCOL"] = "HTTP_VERSION" if (rack.split(".").map(&:to_i) <=> [3, 1]).negative?
       @template = template(settings).freeze
       @shapes = {}
+      @definitions = {}
+      @changing = Mutex.new
     end
 
     # Shape +number+ has the keys in +head+, each ending with NUL, with `=value` behind it if it is a constant.
     def define(number, head)
-      constants, keys = head.split("\0").partition { |entry| entry.include?("=") }
-      @shapes[number] = compile(constants.map { |entry| entry.split("=", 2) }, keys)
+      @changing.synchronize do
+        @definitions[number] = head
+        @shapes[number] = shape(head)
+      end
+    end
+
+    # From now on the shapes are in C, those that were defined before included.
+    def accelerate
+      @changing.synchronize do
+        @accelerated = true
+        @shapes = @definitions.transform_values { |head| shape(head) }
+      end
     end
 
     # Gives +exchange+ the id and the env of a REQUEST frame.
@@ -70,13 +82,36 @@ module Serval
       }
     end
 
-    def compile(constants, keys)
+    def shape(head)
+      constants, keys = head.split("\0").partition { |entry| entry.include?("=") }
+      constants = constants.map { |entry| entry.split("=", 2) }.reject { |key, _| @aliases.value?(key) }
+      base = base_of(constants, keys)
+      return accelerated(base, constants, keys) if @accelerated && !keys.include?(PEER)
+
+      eval(source(constants, keys), binding) # rubocop:disable Security/Eval, Style/EvalWithLocation -- see literal
+    end
+
+    def base_of(constants, keys)
       base = @template.dup
-      constants = constants.reject { |key, _| @aliases.value?(key) }
       constants.each { |key, value| base[key] = base[@aliases.fetch(key, key)] = value.freeze }
       (keys - [BODY_WAIT] - @aliases.values).each { |key| base[key] = base[@aliases.fetch(key, key)] = nil }
       base["rack.early_hints"] = nil if @early_hints
-      eval(source(constants, keys), binding) # rubocop:disable Security/Eval, Style/EvalWithLocation -- see literal
+      base
+    end
+
+    # The twin in C of what source makes.
+    def accelerated(base, constants, keys)
+      own = constants.select { |key, _| OWN.match?(key) }.flat_map { |key, value| [key, @aliases[key], value] }
+      values = keys.flat_map do |key|
+        next ["puma.request_body_wait", true] if key == BODY_WAIT
+
+        @aliases.value?(key) ? [nil, nil] : [key, @aliases[key]]
+      end
+      anew = ["rack.hijack", "rack.after_reply", "rack.response_finished", ("rack.early_hints" if @early_hints)]
+      # The very keys of the hash: found without comparing their bytes.
+      same = base.keys.to_h { |key| [key, key] }
+      own, values, anew = [own, values, anew].map { |list| list.map { |word| same.fetch(word, word) }.freeze }
+      Accelerator::Shape.new(base.freeze, own, values, anew)
     end
 
     # No frozen string literals in here: each evaluation of a literal gives a string of the request's own.

@@ -69,6 +69,20 @@ module Serval
       false
     end
 
+    # The end of a frame that the accelerator has begun. It has locked @write for it.
+    def write_rest(bytes)
+      @socket.write(bytes)
+    rescue Errno::EPIPE, Errno::ECONNRESET
+      false
+    ensure
+      @write.unlock
+    end
+
+    # A Sender in C for this socket.
+    def sender
+      Accelerator::Sender.new(self, @write, @socket.fileno)
+    end
+
     # Sends +frame+ with a descriptor at its first byte.
     def write_with(io, frame)
       @write.synchronize do

@@ -20,8 +20,15 @@ module Serval
       @to_ary_closes = rack.to_i >= 3
     end
 
+    # From now on the usual responses are written in C.
+    def accelerate
+      @sender = @requests.sender
+    end
+
     # Returns when the response is written. Raises what the body raises as long as nothing was sent.
     def respond(exchange, status, headers, body)
+      return if @sender&.respond(exchange, status, headers, body)
+
       status = check_status(status) unless Integer === status && status >= 100 && status <= 999
       head = Headers.encode(headers)
       return send_array(exchange, status, headers, head, body) if head && Array === body

@@ -18,6 +18,7 @@ require_relative "report"
 require_relative "log_relay"
 require_relative "offspring"
 require_relative "out_of_band"
+require_relative "accelerator"
 
 module Serval
   # A worker with its app loaded: puts the parts together and runs until the front closes `requests`.
@@ -46,15 +47,18 @@ module Serval
       @responder = Responder.new(@requests, rack: Rack.release)
       @error_page = ErrorPage.new(details: settings.debug_pages?, handler: blocks.lowlevel_error_handler)
       @out_of_band = OutOfBand.new(blocks, collect: settings.out_of_band_gc?)
+      @accelerator = Accelerator.new(settings.accelerator, settings.accelerator_directory) { accelerate }
       @errands = Queue.new
       @log_relay = LogRelay.new(blocks)
     end
 
     def run
       trap_term
+      @accelerator.prepare
       @control.listen
       @crew.start
       @control.ready(facts)
+      @accelerator.complete
       wait_for_the_end
       ClientSocket.await_closing(@settings.hijack_timeout)
       @blocks.run(:before_worker_shutdown, @settings.index) if @settings.cluster?
@@ -108,6 +112,11 @@ module Serval
     end
 
     private
+
+    def accelerate
+      @env.accelerate
+      @responder.accelerate
+    end
 
     # The main thread waits, and forks when it is asked to: the thread that forks is the main one of the new process.
     def wait_for_the_end

@@ -63,6 +63,16 @@ module Serval
       @values["yjit"] == "auto" && ENV["RUBY_YJIT_ENABLE"] != "0"
     end
 
+    # "auto", "on" or "off": whether the hot path is to be in C.
+    def accelerator
+      @values.fetch("accelerator", "off")
+    end
+
+    # Where what is compiled is kept: beside this code, which the front has put into a directory of this user's alone.
+    def accelerator_directory
+      @values.fetch("accelerator_directory", __dir__)
+    end
+
     # Whether a mold loads the app before it forks.
     def preload?
       @values["preload"] == "1"

@@ -11,6 +11,12 @@ class Front
   WORKER = File.expand_path("../../lib/serval/worker.rb", __dir__)
   PATIENCE = 60 # seconds for whatever a test waits for: a slow machine must not fail a test
 
+  # SERVAL_ACCELERATOR=on runs all tests with the worker's path in C.
+  ACCELERATOR = ENV.fetch("SERVAL_ACCELERATOR", "off")
+  LIBRARIES = Dir.mktmpdir("serval-accelerator")
+  DEFAULTS = { index: 0, threads: 1, workers: 1, rackup: "config.ru", version: "0.1", accelerator: ACCELERATOR,
+               accelerator_directory: LIBRARIES }.freeze
+
   class Timeout < StandardError; end
 
   # What came back for one request.
@@ -34,7 +40,7 @@ class Front
     @buffer = String.new
     @descriptors = []
     @next_id = 0
-    spawn(env, ruby, { index: 0, threads: 1, workers: 1, rackup: "config.ru", version: "0.1" }.merge(settings))
+    spawn(env, ruby, DEFAULTS.merge(settings))
   end
 
   # Starts a worker and waits for its app; raises with the worker's words if that fails.

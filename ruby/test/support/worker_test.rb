@@ -3,6 +3,8 @@
 require "minitest/autorun"
 require_relative "front"
 
+Minitest.after_run { FileUtils.rm_rf(Front::LIBRARIES) }
+
 # A test that meets a real worker process.
 class WorkerTest < Minitest::Test
   def teardown

@@ -8,7 +8,7 @@ module Serval
       # Those with a value.
       VALUES = %w[
         boot-timeout shutdown-timeout hijack-timeout worker-memory-limit worker-max-requests worker-max-age
-        request-timeout queue-limit queue-timeout spool-dir ruby yjit
+        request-timeout queue-limit queue-timeout spool-dir ruby yjit accelerator
         max-connections header-timeout body-timeout min-body-rate write-timeout keepalive-timeout
         max-keepalive max-target max-header max-headers max-body
         remote-address url-scheme http-methods log-format

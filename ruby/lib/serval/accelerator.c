@@ -1,0 +1,227 @@
+/*
+ * The two steps of a request that cost Ruby most, in C: the env out of a frame, and a small response into one.
+ *
+ * Each has a twin in Ruby (env.rb, responder.rb) that does the same to the byte, and that takes over wherever a request or
+ * a response is not the usual kind. accelerator.rb compiles this file; accelerator_test.rb compares the twins.
+ *
+ * Nothing here gives up the interpreter's lock, but for the Ruby methods that it calls; memory is the stack's or the garbage
+ * collector's, so that an exception may come at any of these calls.
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <ruby.h>
+#include <ruby/thread.h>
+
+#define PREFIX 16      /* bytes before a frame's head: wire.md */
+#define RESPONSE 10    /* type of a frame with a whole response */
+#define LONGEST 16384  /* bytes of head and body that are copied; the Ruby twin does better with more */
+
+static ID id_set_env, id_set_id, id_id, id_flags, id_flatten, id_hint, id_write, id_write_rest;
+
+static uint32_t number_at(const char *p) {
+  const unsigned char *u = (const unsigned char *)p;
+  return (uint32_t)u[0] << 24 | (uint32_t)u[1] << 16 | (uint32_t)u[2] << 8 | u[3];
+}
+
+static void put_number(char *p, uint32_t n) {
+  p[0] = (char)(n >> 24), p[1] = (char)(n >> 16), p[2] = (char)(n >> 8), p[3] = (char)n;
+}
+
+/* --- a shape: what builds the env of requests with the same keys --- */
+
+struct shape {
+  VALUE base;      /* Hash with every key */
+  VALUE constants; /* [key, copy or nil, String]…: each request gets a String of its own */
+  VALUE values;    /* [key or nil, copy or nil]… in the frame's order; nil, nil: skipped; copy true: a number of milliseconds */
+  VALUE own;       /* the keys of what each request gets anew: hijack, after_reply, response_finished, early_hints or nil */
+};
+
+static void shape_mark(void *p) {
+  struct shape *shape = p;
+  rb_gc_mark(shape->base), rb_gc_mark(shape->constants), rb_gc_mark(shape->values), rb_gc_mark(shape->own);
+}
+
+static const rb_data_type_t shape_type = { .wrap_struct_name = "Serval::Accelerator::Shape", .function = { .dmark = shape_mark, .dfree = RUBY_DEFAULT_FREE } };
+
+static VALUE shape_allocate(VALUE class) {
+  struct shape *shape;
+  VALUE self = TypedData_Make_Struct(class, struct shape, &shape_type, shape);
+  shape->base = shape->constants = shape->values = shape->own = Qnil;
+  return self;
+}
+
+static VALUE shape_initialize(VALUE self, VALUE base, VALUE constants, VALUE values, VALUE own) {
+  struct shape *shape = rb_check_typeddata(self, &shape_type);
+  Check_Type(base, T_HASH), Check_Type(constants, T_ARRAY), Check_Type(values, T_ARRAY), Check_Type(own, T_ARRAY);
+  shape->base = base, shape->constants = constants, shape->values = values, shape->own = own;
+  return self;
+}
+
+static void store(VALUE env, VALUE key, VALUE copy, VALUE string) {
+  if (!NIL_P(key)) rb_hash_aset(env, key, string);
+  if (!NIL_P(copy)) rb_hash_aset(env, copy, string);
+}
+
+/* Gives the exchange the id and the env of a REQUEST frame; returns the bytes of the frame's head. */
+static VALUE shape_call(VALUE self, VALUE frame, VALUE exchange) {
+  struct shape *shape = rb_check_typeddata(self, &shape_type);
+  if (NIL_P(shape->base)) rb_raise(rb_eArgError, "the shape is empty");
+  Check_Type(frame, T_STRING);
+  if (RSTRING_LEN(frame) < PREFIX) rb_raise(rb_eArgError, "the frame is cut");
+
+  VALUE env = rb_hash_dup(shape->base);
+  uint32_t size = number_at(RSTRING_PTR(frame) + 12);
+  rb_funcall(exchange, id_set_env, 1, env);
+  rb_funcall(exchange, id_set_id, 1, UINT2NUM(number_at(RSTRING_PTR(frame) + 8)));
+
+  for (long i = 0; i + 2 < RARRAY_LEN(shape->constants); i += 3) {
+    VALUE value = rb_ary_entry(shape->constants, i + 2);
+    store(env, rb_ary_entry(shape->constants, i), rb_ary_entry(shape->constants, i + 1), rb_str_new(RSTRING_PTR(value), RSTRING_LEN(value)));
+  }
+
+  long at = PREFIX;
+  for (long i = 0; i + 1 < RARRAY_LEN(shape->values); i += 2) {
+    const char *start = RSTRING_PTR(frame) + at; /* anew: who knows where the bytes are after an allocation */
+    long rest = RSTRING_LEN(frame) - at;
+    const char *end = memchr(start, 0, (size_t)rest);
+    long length = end ? end - start : rest;
+    at += end ? length + 1 : length;
+    VALUE key = rb_ary_entry(shape->values, i), copy = rb_ary_entry(shape->values, i + 1);
+    if (NIL_P(key)) continue;
+    VALUE string = rb_str_new(start, length);
+    if (copy == Qtrue) rb_hash_aset(env, key, DBL2NUM(rb_str_to_dbl(string, 0)));
+    else store(env, key, copy, string);
+  }
+
+  rb_hash_aset(env, rb_ary_entry(shape->own, 0), exchange);
+  rb_hash_aset(env, rb_ary_entry(shape->own, 1), rb_ary_new());
+  rb_hash_aset(env, rb_ary_entry(shape->own, 2), rb_ary_new());
+  VALUE hints = rb_ary_entry(shape->own, 3);
+  if (!NIL_P(hints)) rb_hash_aset(env, hints, rb_obj_method(exchange, ID2SYM(id_hint)));
+  RB_GC_GUARD(frame);
+  return UINT2NUM(size);
+}
+
+/* --- a sender: writes responses on one socket --- */
+
+struct sender {
+  VALUE requests; /* Requests, for what does not go at once */
+  VALUE mutex;    /* its: held while somebody waits for the socket in the middle of a frame */
+  int socket;
+};
+
+static void sender_mark(void *p) {
+  struct sender *sender = p;
+  rb_gc_mark(sender->requests), rb_gc_mark(sender->mutex);
+}
+
+static const rb_data_type_t sender_type = { .wrap_struct_name = "Serval::Accelerator::Sender", .function = { .dmark = sender_mark, .dfree = RUBY_DEFAULT_FREE } };
+
+static VALUE sender_allocate(VALUE class) {
+  struct sender *sender;
+  VALUE self = TypedData_Make_Struct(class, struct sender, &sender_type, sender);
+  sender->requests = sender->mutex = Qnil;
+  sender->socket = -1;
+  return self;
+}
+
+static VALUE sender_initialize(VALUE self, VALUE requests, VALUE mutex, VALUE socket) {
+  struct sender *sender = rb_check_typeddata(self, &sender_type);
+  sender->socket = NUM2INT(socket);
+  sender->requests = requests, sender->mutex = mutex;
+  return self;
+}
+
+struct block {
+  char *at, *end;
+  int whole;
+};
+
+static int append(struct block *block, VALUE string) {
+  if (!RB_TYPE_P(string, T_STRING)) return 0;
+  long length = RSTRING_LEN(string);
+  if (length > block->end - block->at) return 0;
+  memcpy(block->at, RSTRING_PTR(string), (size_t)length);
+  block->at += length;
+  return 1;
+}
+
+/* A name or a value, with NUL behind it and none in it. */
+static int append_word(struct block *block, VALUE string) {
+  char *start = block->at;
+  if (!append(block, string) || block->at == block->end || memchr(start, 0, (size_t)(block->at - start))) return 0;
+  *block->at++ = 0;
+  return 1;
+}
+
+static int append_header(VALUE name, VALUE value, VALUE argument) {
+  struct block *block = (struct block *)argument;
+  block->whole = append_word(block, name) && append_word(block, value);
+  return block->whole ? ST_CONTINUE : ST_STOP;
+}
+
+/* Whether the twin, which calls flatten, would see what rb_hash_foreach sees. */
+static int plain_hash(VALUE headers) {
+  return RB_TYPE_P(headers, T_HASH) && (RBASIC_CLASS(headers) == rb_cHash || rb_method_basic_definition_p(CLASS_OF(headers), id_flatten));
+}
+
+/* Writes what the socket takes of it at once, and leaves the rest to Requests. */
+static void send_frame(struct sender *sender, const char *bytes, size_t length) {
+  ssize_t sent = 0;
+  if (!RTEST(rb_mutex_locked_p(sender->mutex))) {
+    sent = send(sender->socket, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent == (ssize_t)length) return;
+    if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) return; /* the front is gone */
+    if (sent < 0) sent = 0;
+  }
+  if (sent == 0) {
+    rb_funcall(sender->requests, id_write, 1, rb_str_new(bytes, (long)length));
+    return;
+  }
+  /* No other thread has run since the send: the mutex is still free. */
+  rb_mutex_trylock(sender->mutex);
+  rb_funcall(sender->requests, id_write_rest, 1, rb_str_new(bytes + sent, (long)length - sent));
+}
+
+/* Sends a response whose headers are a Hash of Strings, and whose body an Array of Strings, LONGEST bytes in all. Returns false,
+ * having done nothing, for all others. */
+static VALUE sender_respond(VALUE self, VALUE exchange, VALUE status, VALUE headers, VALUE body) {
+  struct sender *sender = rb_check_typeddata(self, &sender_type);
+  if (!FIXNUM_P(status) || FIX2LONG(status) < 100 || FIX2LONG(status) > 999) return Qfalse;
+  if (!RB_TYPE_P(body, T_ARRAY) || rb_obj_class(body) != rb_cArray || !plain_hash(headers)) return Qfalse;
+
+  char frame[PREFIX + LONGEST];
+  struct block block = { frame + PREFIX, frame + sizeof frame, 1 };
+  rb_hash_foreach(headers, append_header, (VALUE)&block);
+  if (!block.whole) return Qfalse;
+  size_t size = (size_t)(block.at - frame) - PREFIX;
+  for (long i = 0; i < RARRAY_LEN(body); i++) {
+    if (!append(&block, rb_ary_entry(body, i))) return Qfalse;
+  }
+
+  size_t length = (size_t)(block.at - frame);
+  unsigned int flags = NUM2UINT(rb_funcall(exchange, id_flags, 0)); /* from here on the response counts as sent */
+  put_number(frame, (uint32_t)length - 4);
+  put_number(frame + 4, (uint32_t)RESPONSE << 24 | flags << 16 | (uint32_t)FIX2LONG(status));
+  put_number(frame + 8, NUM2UINT(rb_funcall(exchange, id_id, 0)));
+  put_number(frame + 12, (uint32_t)size);
+  send_frame(sender, frame, length);
+  return Qtrue;
+}
+
+void Init_accelerator(void) {
+  VALUE accelerator = rb_path2class("Serval::Accelerator");
+  VALUE shape = rb_define_class_under(accelerator, "Shape", rb_cObject);
+  rb_define_alloc_func(shape, shape_allocate);
+  rb_define_method(shape, "initialize", shape_initialize, 4);
+  rb_define_method(shape, "call", shape_call, 2);
+  VALUE sender = rb_define_class_under(accelerator, "Sender", rb_cObject);
+  rb_define_alloc_func(sender, sender_allocate);
+  rb_define_method(sender, "initialize", sender_initialize, 3);
+  rb_define_method(sender, "respond", sender_respond, 4);
+  id_set_env = rb_intern("env="), id_set_id = rb_intern("id="), id_id = rb_intern("id"), id_flags = rb_intern("last_flags");
+  id_flatten = rb_intern("flatten"), id_hint = rb_intern("hint");
+  id_write = rb_intern("write"), id_write_rest = rb_intern("write_rest");
+}

@@ -29,8 +29,10 @@ func launchUneven(t *testing.T) (s *testkit.Server, dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	write(t, filepath.Join(dir, "config.ru"), unevenBoot)
-	s = testkit.Command{Dir: dir, Flags: []string{"-w", "2", "-t", "1"}}.Launch(t)
-	s.AwaitFirstWorker()
+	socket := "unix://" + filepath.Join(testkit.ShortDir(t), "socket")
+	s = testkit.Command{Dir: dir, Flags: []string{"-w", "2", "-t", "1", "-b", socket}}.Launch(t)
+	s.AwaitLog("booted in")
+	s.URLs = []string{socket}
 	return s, dir
 }
 

@@ -258,6 +258,7 @@ func (f *front) serve() {
 	case <-f.asked.ended:
 		return
 	}
+	f.operator.announce(f.sockets.all)
 	f.launcher.stats.Store(new(pumaStats(f.remote)))
 	f.remote.settle(f.operator, nil)
 	f.lines.Line("Use Ctrl-C to stop", logs.Named("started"))

@@ -54,6 +54,13 @@ func newOperator(f *front) *operator {
 // listen has the server accept from listeners that were opened.
 func (o *operator) listen(opened []*listener.Listener) {
 	o.listeners = append(o.listeners, opened...)
+	for _, l := range opened {
+		o.server.Serve(l)
+	}
+}
+
+// announce says where the server listens.
+func (o *operator) announce(opened []*listener.Listener) {
 	said := map[string]bool{} // a bind may have several
 	for _, l := range opened {
 		for _, notice := range l.Notices() {
@@ -66,7 +73,6 @@ func (o *operator) listen(opened []*listener.Listener) {
 			o.log.Event("Activated %s by systemd (%s)", l.Name, l.Activated, logs.Named("socket_activated", "url", l.URL))
 		}
 		o.log.Event("Listening on %s", l.URL, logs.Named("listening", "url", l.URL))
-		o.server.Serve(l)
 	}
 }
 

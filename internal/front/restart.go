@@ -94,6 +94,7 @@ func (o *operator) Hot(report func(dispatch.Progress)) error {
 		o.configure(cfg)
 		sockets.secure()
 		o.listen(sockets.opened)
+		o.announce(sockets.opened)
 		o.listeners = sockets.serving
 		o.leave(sockets.surplus)
 		return next, nil

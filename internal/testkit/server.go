@@ -126,17 +126,6 @@ var listening = regexp.MustCompile(`(?:\* |"message":")Listening on ([^\s"]+)`)
 func (s *Server) AwaitListening() {
 	s.t.Helper()
 	s.AwaitLog("Use Ctrl-C to stop")
-	s.readURLs()
-}
-
-// AwaitFirstWorker waits until the server takes connections on its one socket, with the first of its workers.
-func (s *Server) AwaitFirstWorker() {
-	s.t.Helper()
-	s.AwaitLog("Listening on")
-	s.readURLs()
-}
-
-func (s *Server) readURLs() {
 	s.URLs = nil
 	for line := range strings.Lines(s.Out.String()) {
 		if found := listening.FindStringSubmatch(line); found != nil {

@@ -41,7 +41,7 @@ class AcceleratorTest < WorkerTest
       twins.each do |pair|
         pair.each { |env| env.define(1, words(keys)) }
         3.times do
-          bytes = frame(keys.reject { |key| key.include?("=") }, i)
+          bytes = frame(keys.reject { |key| key.include?("=") }, (i * 10_007_001) % (1 << 32))
           assert_same_env(*pair.map { |env| Request.new.tap { |request| env.build(1, bytes.dup, request) } })
         end
       end
@@ -73,6 +73,37 @@ class AcceleratorTest < WorkerTest
       status, headers, body = response
       have = [plain, accelerated].map { |responder, socket| answer(responder, socket, i, status, headers, body) }
       assert_equal have[0], have[1], "SEED=#{SEED}: #{[status, headers, body].inspect[0, 500]}"
+    end
+  end
+
+  # Answers with all it sees, in a response of the request's choosing.
+  SEEN = <<~RUBY
+    run(lambda do |env|
+      seen = env.map do |key, value|
+        value = value.read if key == "rack.input"
+        value = value.class if value.respond_to?(:call) || value.respond_to?(:puts)
+        [key, key.encoding, value, value.frozen?, (value.encoding if value.is_a?(String))]
+      end
+      raise "as was asked for" if env["HTTP_RAISE"]
+      headers = env["HTTP_ODD"] ? { "a" => %w[b c] } : { "content-type" => "text/plain", "x" => env["HTTP_HOST"].to_s.delete("\0") }
+      [200, headers, [seen.inspect] * (env["HTTP_LONG"] ? 30 : 1)]
+    end)
+  RUBY
+
+  def test_workers_of_both_kinds_answer_any_frames_alike_however_they_are_cut
+    fronts = %w[off on].map { |wish| serve(SEEN, accelerator: wish, threads: 1) }
+    150.times do
+      keys = (shape + ["HTTP_RAISE", "HTTP_ODD", "HTTP_LONG"].select { @random.rand < 0.1 }).uniq
+      bytes = Frame.bytes(:define, 0, code: 1 + @random.rand(3), head: words(keys))
+      number = bytes.unpack1("@6n")
+      ids = Array.new(1 + @random.rand(5)) { |i| @random.rand(1 << 32) / 8 * 8 + i }
+      bytes += ids.map { |id| frame(keys.reject { |key| key.include?("=") }, id, number) }.join
+      have = fronts.map do |front|
+        cuts = Array.new(@random.rand(4)) { @random.rand(bytes.bytesize) }.sort
+        [0, *cuts, bytes.bytesize].each_cons(2) { |from, to| front.send_bytes(bytes.byteslice(from...to)) }
+        ids.map { |id| front.response(id).then { |found| [found.status, found.headers, found.body.gsub(/0x\h+/, "0x")] } }
+      end
+      assert_equal have[0], have[1], "SEED=#{SEED}"
     end
   end
 
@@ -261,10 +292,9 @@ class AcceleratorTest < WorkerTest
     end
   end
 
-  def frame(keys, id)
+  def frame(keys, id, number = 1)
     values = keys.map { |key| key == "serval.body_wait_ms" ? ["2.5", "0", "17", "", "x"].sample(random: @random) : text }
-    Serval::Wire.frame(Serval::Wire::REQUEST, (id * 10_007_001) % (1 << 32), code: 1, head: words(values),
-                                                                            body: @random.rand < 0.3 ? text : "")
+    Serval::Wire.frame(Serval::Wire::REQUEST, id, code: number, head: words(values), body: @random.rand < 0.3 ? text : "")
   end
 
   def assert_same_env(plain, accelerated)

@@ -1,7 +1,7 @@
 /*
  * The two steps of a request that cost Ruby most, in C: the env out of a frame, and a small response into one.
  *
- * Each has a twin in Ruby (env.rb, responder.rb) that does the same to the byte, and that takes over wherever a request or
+ * Each has a twin in Ruby (runtime.rb, env.rb, responder.rb) that does the same to the byte, and that takes over wherever a request or
  * a response is not the usual kind. accelerator.rb compiles this file; accelerator_test.rb compares the twins.
  *
  * Nothing here gives up the interpreter's lock, but for the Ruby methods that it calls; memory is the stack's or the garbage
@@ -11,14 +11,15 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <ruby.h>
-#include <ruby/thread.h>
 
 #define PREFIX 16      /* bytes before a frame's head: wire.md */
-#define RESPONSE 10    /* type of a frame with a whole response */
+#define REQUEST 2      /* types of frames */
+#define RESPONSE 10
 #define LONGEST 16384  /* bytes of head and body that are copied; the Ruby twin does better with more */
 
-static ID id_set_env, id_set_id, id_id, id_flags, id_flatten, id_hint, id_write, id_write_rest;
+static ID iv_env, iv_id, iv_data, iv_at, id_id, id_flags, id_flatten, id_hint, id_write, id_write_rest;
 
 static uint32_t number_at(const char *p) {
   const unsigned char *u = (const unsigned char *)p;
@@ -35,7 +36,7 @@ struct shape {
   VALUE base;      /* Hash with every key */
   VALUE constants; /* [key, copy or nil, String]…: each request gets a String of its own */
   VALUE values;    /* [key or nil, copy or nil]… in the frame's order; nil, nil: skipped; copy true: a number of milliseconds */
-  VALUE own;       /* the keys of what each request gets anew: hijack, after_reply, response_finished, early_hints or nil */
+  VALUE own;       /* the keys of what each request gets anew: hijack, after_reply, response_finished, early_hints or nil, input */
 };
 
 static void shape_mark(void *p) {
@@ -64,30 +65,23 @@ static void store(VALUE env, VALUE key, VALUE copy, VALUE string) {
   if (!NIL_P(copy)) rb_hash_aset(env, copy, string);
 }
 
-/* Gives the exchange the id and the env of a REQUEST frame; returns the bytes of the frame's head. */
-static VALUE shape_call(VALUE self, VALUE frame, VALUE exchange) {
-  struct shape *shape = rb_check_typeddata(self, &shape_type);
-  if (NIL_P(shape->base)) rb_raise(rb_eArgError, "the shape is empty");
-  Check_Type(frame, T_STRING);
-  if (RSTRING_LEN(frame) < PREFIX) rb_raise(rb_eArgError, "the frame is cut");
-
+/* Gives the exchange the id and the env of the REQUEST frame that goes from +at+ to +end+ in +data+. Returns the env. */
+static VALUE build(const struct shape *shape, VALUE data, long at, long end, VALUE exchange) {
   VALUE env = rb_hash_dup(shape->base);
-  uint32_t size = number_at(RSTRING_PTR(frame) + 12);
-  rb_funcall(exchange, id_set_env, 1, env);
-  rb_funcall(exchange, id_set_id, 1, UINT2NUM(number_at(RSTRING_PTR(frame) + 8)));
+  rb_ivar_set(exchange, iv_env, env);
+  rb_ivar_set(exchange, iv_id, UINT2NUM(number_at(RSTRING_PTR(data) + at + 8)));
 
   for (long i = 0; i + 2 < RARRAY_LEN(shape->constants); i += 3) {
     VALUE value = rb_ary_entry(shape->constants, i + 2);
     store(env, rb_ary_entry(shape->constants, i), rb_ary_entry(shape->constants, i + 1), rb_str_new(RSTRING_PTR(value), RSTRING_LEN(value)));
   }
 
-  long at = PREFIX;
+  at += PREFIX;
   for (long i = 0; i + 1 < RARRAY_LEN(shape->values); i += 2) {
-    const char *start = RSTRING_PTR(frame) + at; /* anew: who knows where the bytes are after an allocation */
-    long rest = RSTRING_LEN(frame) - at;
-    const char *end = memchr(start, 0, (size_t)rest);
-    long length = end ? end - start : rest;
-    at += end ? length + 1 : length;
+    const char *start = RSTRING_PTR(data) + at; /* anew: who knows where the bytes are after an allocation */
+    const char *nul = memchr(start, 0, (size_t)(end - at));
+    long length = nul ? nul - start : end - at;
+    at += nul ? length + 1 : length;
     VALUE key = rb_ary_entry(shape->values, i), copy = rb_ary_entry(shape->values, i + 1);
     if (NIL_P(key)) continue;
     VALUE string = rb_str_new(start, length);
@@ -100,8 +94,87 @@ static VALUE shape_call(VALUE self, VALUE frame, VALUE exchange) {
   rb_hash_aset(env, rb_ary_entry(shape->own, 2), rb_ary_new());
   VALUE hints = rb_ary_entry(shape->own, 3);
   if (!NIL_P(hints)) rb_hash_aset(env, hints, rb_obj_method(exchange, ID2SYM(id_hint)));
-  RB_GC_GUARD(frame);
+  RB_GC_GUARD(data);
+  return env;
+}
+
+/* build for a frame that is a String of its own. Returns the bytes of its head. */
+static VALUE shape_call(VALUE self, VALUE frame, VALUE exchange) {
+  struct shape *shape = rb_check_typeddata(self, &shape_type);
+  if (NIL_P(shape->base)) rb_raise(rb_eArgError, "the shape is empty");
+  Check_Type(frame, T_STRING);
+  if (RSTRING_LEN(frame) < PREFIX) rb_raise(rb_eArgError, "the frame is cut");
+  uint32_t size = number_at(RSTRING_PTR(frame) + 12);
+  build(shape, frame, 0, RSTRING_LEN(frame), exchange);
   return UINT2NUM(size);
+}
+
+/* --- a reader: takes requests out of the buffer of Requests --- */
+
+struct reader {
+  VALUE requests; /* its @data and @at */
+  VALUE shapes;   /* Hash: number => Shape, or something else that is left to Ruby */
+  VALUE runtime;  /* for new exchanges */
+  VALUE exchange; /* their class */
+  VALUE input;    /* StringIO */
+};
+
+static void reader_mark(void *p) {
+  struct reader *reader = p;
+  rb_gc_mark(reader->requests), rb_gc_mark(reader->shapes), rb_gc_mark(reader->runtime);
+  rb_gc_mark(reader->exchange), rb_gc_mark(reader->input);
+}
+
+static const rb_data_type_t reader_type = { .wrap_struct_name = "Serval::Accelerator::Reader", .function = { .dmark = reader_mark, .dfree = RUBY_DEFAULT_FREE } };
+
+static VALUE reader_allocate(VALUE class) {
+  struct reader *reader;
+  VALUE self = TypedData_Make_Struct(class, struct reader, &reader_type, reader);
+  reader->requests = reader->shapes = reader->runtime = reader->exchange = reader->input = Qnil;
+  return self;
+}
+
+static VALUE reader_initialize(VALUE self, VALUE requests, VALUE shapes, VALUE runtime, VALUE exchange, VALUE input) {
+  struct reader *reader = rb_check_typeddata(self, &reader_type);
+  Check_Type(shapes, T_HASH), Check_Type(exchange, T_CLASS), Check_Type(input, T_CLASS);
+  reader->requests = requests, reader->shapes = shapes, reader->runtime = runtime, reader->exchange = exchange, reader->input = input;
+  return self;
+}
+
+/* Seconds of the monotonic clock. */
+static VALUE now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return DBL2NUM((double)time.tv_sec + 1e-9 * (double)time.tv_nsec);
+}
+
+/* An exchange for the next frame if that is a request of the usual kind, nil if it is another frame, false if it is not all there. */
+static VALUE reader_take(VALUE self) {
+  struct reader *reader = rb_check_typeddata(self, &reader_type);
+  VALUE data = rb_ivar_get(reader->requests, iv_data);
+  Check_Type(data, T_STRING);
+  long at = NUM2LONG(rb_ivar_get(reader->requests, iv_at)), rest = RSTRING_LEN(data) - at;
+  if (rest < PREFIX) return Qfalse;
+  const char *frame = RSTRING_PTR(data) + at;
+  long length = 4 + (long)number_at(frame), body = length - PREFIX - (long)number_at(frame + 12);
+  if (length > rest) return Qfalse;
+
+  uint32_t what = number_at(frame + 4);
+  if (what >> 16 != REQUEST << 8 || body < 0) return Qnil;
+  VALUE shape = rb_hash_lookup(reader->shapes, INT2FIX(what & 0xffff));
+  if (!rb_typeddata_is_kind_of(shape, &shape_type)) return Qnil;
+
+  rb_ivar_set(reader->requests, iv_at, LONG2NUM(at + length));
+  VALUE arguments[] = { reader->runtime, now() };
+  VALUE exchange = rb_class_new_instance(2, arguments, reader->exchange);
+  struct shape *keys = RTYPEDDATA_DATA(shape);
+  VALUE env = build(keys, data, at, at + length, exchange);
+  if (body > 0) {
+    VALUE bytes = rb_str_new(RSTRING_PTR(data) + at + length - body, body);
+    rb_hash_aset(env, rb_ary_entry(keys->own, 4), rb_class_new_instance(1, &bytes, reader->input));
+  }
+  RB_GC_GUARD(data);
+  return exchange;
 }
 
 /* --- a sender: writes responses on one socket --- */
@@ -217,11 +290,15 @@ void Init_accelerator(void) {
   rb_define_alloc_func(shape, shape_allocate);
   rb_define_method(shape, "initialize", shape_initialize, 4);
   rb_define_method(shape, "call", shape_call, 2);
+  VALUE reader = rb_define_class_under(accelerator, "Reader", rb_cObject);
+  rb_define_alloc_func(reader, reader_allocate);
+  rb_define_method(reader, "initialize", reader_initialize, 5);
+  rb_define_method(reader, "take", reader_take, 0);
   VALUE sender = rb_define_class_under(accelerator, "Sender", rb_cObject);
   rb_define_alloc_func(sender, sender_allocate);
   rb_define_method(sender, "initialize", sender_initialize, 3);
   rb_define_method(sender, "respond", sender_respond, 4);
-  id_set_env = rb_intern("env="), id_set_id = rb_intern("id="), id_id = rb_intern("id"), id_flags = rb_intern("last_flags");
+  iv_env = rb_intern("@env"), iv_id = rb_intern("@id"), iv_data = rb_intern("@data"), iv_at = rb_intern("@at"), id_id = rb_intern("id"), id_flags = rb_intern("last_flags");
   id_flatten = rb_intern("flatten"), id_hint = rb_intern("hint");
   id_write = rb_intern("write"), id_write_rest = rb_intern("write_rest");
 }

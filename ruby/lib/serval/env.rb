@@ -41,7 +41,7 @@ module Serval
       end
     end
 
-    # From now on the shapes are in C, those that were defined before included.
+    # From now on the shapes are in C, those that were defined before included. Returns them by number; those to come are added.
     def accelerate
       @changing.synchronize do
         @accelerated = true
@@ -107,7 +107,7 @@ module Serval
 
         @aliases.value?(key) ? [nil, nil] : [key, @aliases[key]]
       end
-      anew = ["rack.hijack", "rack.after_reply", "rack.response_finished", ("rack.early_hints" if @early_hints)]
+      anew = ["rack.hijack", "rack.after_reply", "rack.response_finished", ("rack.early_hints" if @early_hints), "rack.input"]
       # The very keys of the hash: found without comparing their bytes.
       same = base.keys.to_h { |key| [key, key] }
       own, values, anew = [own, values, anew].map { |list| list.map { |word| same.fetch(word, word) }.freeze }

@@ -43,6 +43,17 @@ module Serval
       frame
     end
 
+    # Reads what is there, waiting if there is nothing. False at the end of file.
+    def fill
+      rest = @at == @data.bytesize ? nil : @data.byteslice(@at..-1) # usually nothing: frames come whole
+      @at = 0
+      return read unless rest
+
+      found = read
+      @data = rest << @data if found
+      found
+    end
+
     # Sends +frame+ whole. Returns false when the front has closed its end.
     #
     # A write that does not block keeps the interpreter lock, so the usual response costs no thread switch.
@@ -119,17 +130,6 @@ module Serval
 
       length = 4 + (@at.zero? ? @data : @data.byteslice(@at, 4)).unpack1("N")
       length if length <= rest
-    end
-
-    # Reads what is there, waiting if there is nothing. False at the end of file.
-    def fill
-      rest = @at == @data.bytesize ? nil : @data.byteslice(@at..-1) # usually nothing: frames come whole
-      @at = 0
-      return read unless rest
-
-      found = read
-      @data = rest << @data if found
-      found
     end
 
     # Tries first, for a busy front: a read that finds something keeps the interpreter lock.

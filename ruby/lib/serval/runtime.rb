@@ -114,7 +114,7 @@ module Serval
     private
 
     def accelerate
-      @env.accelerate
+      @reader = Accelerator::Reader.new(@requests, @env.accelerate, self, Exchange, StringIO)
       @responder.accelerate
     end
 
@@ -161,7 +161,13 @@ module Serval
 
     # The next request from the front, nil at the end of file.
     def take
-      while (frame = @requests.next)
+      while true
+        while (found = @reader&.take) == false
+          return unless @requests.fill
+        end
+        return found if found
+        return unless (frame = @requests.next)
+
         what = frame.unpack1(Wire::WHAT)
         return exchange(what, frame) if what >= REQUESTS && what <= LAST_REQUEST
 

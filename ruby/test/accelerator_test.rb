@@ -113,8 +113,9 @@ class AcceleratorTest < WorkerTest
     sender = accelerated.instance_variable_get(:@sender)
     assert sender.respond(request, 200, { "content-type" => "text/plain" }, ["Hello\n"])
     assert sender.respond(request, 200, Class.new(Hash)["a", "b"], [])
+    assert sender.respond(request, 200, {}, ["x" * 100_000])
     overridden = Class.new(Hash) { def flatten(*); end } # rubocop:disable Lint/UselessMethodDefinition
-    [["200", {}, []], [99, {}, []], [200, {}, ["x" * 16_385]], [200, { "a" => 1 }, []], [200, { "a\0" => "" }, []], [200, [], []],
+    [["200", {}, []], [99, {}, []], [200, {}, ["x" * 16_385, ""]], [200, {}, ["x" * 262_145]], [200, { "a" => 1 }, []], [200, { "a\0" => "" }, []], [200, [], []],
      [200, {}, [nil]], [200, {}, Class.new(Array).new], [200, {}, "x"], [200, overridden["a", "b"], []]].each do |response|
       refute sender.respond(request, *response), response.inspect[0, 100]
     end
@@ -122,9 +123,10 @@ class AcceleratorTest < WorkerTest
 
   def test_frames_of_many_threads_never_mix_though_the_socket_is_full
     responder, socket, worker = wired(true, room: 4000) # so little that frames go in pieces
+    sizes = Array.new(50) { |n| n % 10 == 9 ? n * 1000 : n * 300 }
     writers = Array.new(8) do |i|
       Thread.new do
-        50.times { |n| responder.respond(Request.new.tap { |r| r.id = i }, 200, {}, [(97 + i).chr * (n * 300)]) }
+        50.times { |n| responder.respond(Request.new.tap { |r| r.id = i }, 200, {}, [(97 + i).chr * sizes[n]]) }
       end
     end
     Thread.new { writers.each(&:join) && worker.close }
@@ -137,7 +139,7 @@ class AcceleratorTest < WorkerTest
     while (frame = Frame.take(bytes))
       seen[frame.id] << frame.body
     end
-    8.times { |i| assert_equal Array.new(50) { |n| (97 + i).chr * (n * 300) }, seen[i] }
+    8.times { |i| assert_equal sizes.map { |size| (97 + i).chr * size }, seen[i] }
   end
 
   def test_a_front_that_is_gone_is_no_error
@@ -340,7 +342,7 @@ class AcceleratorTest < WorkerTest
   end
 
   def part
-    [text, text, "ü", "ü".encode("UTF-16LE"), "x" * 9000, "", 7, nil].sample(random: @random).then { |part| @random.rand < 0.8 ? text : part }
+    [text, text, "ü", "ü".encode("UTF-16LE"), "x" * 9000, "ü" * 30_000, "", 7, nil].sample(random: @random).then { |part| @random.rand < 0.8 ? text : part }
   end
 
   # What came out at the front's end, and what was raised.

@@ -1,5 +1,5 @@
 /*
- * The two steps of a request that cost Ruby most, in C: the env out of a frame, and a small response into one.
+ * The two steps of a request that cost Ruby most, in C: the env out of a frame, and a response into one.
  *
  * Each has a twin in Ruby (runtime.rb, env.rb, responder.rb) that does the same to the byte, and that takes over wherever a request or
  * a response is not the usual kind. accelerator.rb compiles this file; accelerator_test.rb compares the twins.
@@ -11,13 +11,15 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <ruby.h>
 
 #define PREFIX 16      /* bytes before a frame's head: wire.md */
 #define REQUEST 2      /* types of frames */
 #define RESPONSE 10
-#define LONGEST 16384  /* bytes of head and body that are copied; the Ruby twin does better with more */
+#define COPIED 16384   /* bytes of head and body that are copied, that a response is one piece (Responder::LONG) */
+#define LONGEST 262144 /* bytes of a body that goes in a frame (Wire::LONGEST_IN_FRAMES) */
 
 static ID iv_env, iv_id, iv_data, iv_at, id_id, id_flags, id_flatten, id_hint, id_write, id_write_rest;
 
@@ -240,47 +242,72 @@ static int plain_hash(VALUE headers) {
   return RB_TYPE_P(headers, T_HASH) && (RBASIC_CLASS(headers) == rb_cHash || rb_method_basic_definition_p(CLASS_OF(headers), id_flatten));
 }
 
-/* Writes what the socket takes of it at once, and leaves the rest to Requests. */
-static void send_frame(struct sender *sender, const char *bytes, size_t length) {
+/* The bytes of two pieces that are left when the socket has taken some of them. */
+static VALUE rest_of(const char *bytes, size_t length, VALUE tail, size_t sent) {
+  VALUE rest = sent < length ? rb_str_new(bytes + sent, (long)(length - sent)) : rb_str_new(NULL, 0);
+  size_t of_tail = sent < length ? 0 : sent - length;
+  if (!NIL_P(tail)) rb_str_cat(rest, RSTRING_PTR(tail) + of_tail, RSTRING_LEN(tail) - (long)of_tail);
+  return rest;
+}
+
+/* Writes what the socket takes at once of a frame, whose end is in tail unless that is nil, and leaves the rest to Requests. */
+static void send_frame(struct sender *sender, const char *bytes, size_t length, VALUE tail) {
   ssize_t sent = 0;
   if (!RTEST(rb_mutex_locked_p(sender->mutex))) {
-    sent = send(sender->socket, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent == (ssize_t)length) return;
+    struct iovec pieces[2] = { { (void *)bytes, length } };
+    struct msghdr message = { .msg_iov = pieces, .msg_iovlen = 1 };
+    size_t whole = length;
+    if (!NIL_P(tail)) {
+      pieces[1].iov_base = RSTRING_PTR(tail), pieces[1].iov_len = (size_t)RSTRING_LEN(tail);
+      message.msg_iovlen = 2;
+      whole += pieces[1].iov_len;
+    }
+    sent = sendmsg(sender->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent == (ssize_t)whole) return;
     if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) return; /* the front is gone */
     if (sent < 0) sent = 0;
   }
   if (sent == 0) {
-    rb_funcall(sender->requests, id_write, 1, rb_str_new(bytes, (long)length));
+    rb_funcall(sender->requests, id_write, 1, rest_of(bytes, length, tail, 0));
     return;
   }
   /* No other thread has run since the send: the mutex is still free. */
   rb_mutex_trylock(sender->mutex);
-  rb_funcall(sender->requests, id_write_rest, 1, rb_str_new(bytes + sent, (long)length - sent));
+  rb_funcall(sender->requests, id_write_rest, 1, rest_of(bytes, length, tail, (size_t)sent));
 }
 
-/* Sends a response whose headers are a Hash of Strings, and whose body an Array of Strings, LONGEST bytes in all. Returns false,
- * having done nothing, for all others. */
+/* The only part of a body, if that is a String to be sent from where it is; else nil. */
+static VALUE long_part(VALUE body) {
+  VALUE part = RARRAY_LEN(body) == 1 ? rb_ary_entry(body, 0) : Qnil;
+  return RB_TYPE_P(part, T_STRING) && RSTRING_LEN(part) > COPIED && RSTRING_LEN(part) <= LONGEST ? part : Qnil;
+}
+
+/* Sends a response whose headers are a Hash of Strings, COPIED bytes at most, and whose body an Array of Strings. Either these
+ * are in the COPIED bytes as well, or there is one of LONGEST at most. Returns false, having done nothing, for all others. */
 static VALUE sender_respond(VALUE self, VALUE exchange, VALUE status, VALUE headers, VALUE body) {
   struct sender *sender = rb_check_typeddata(self, &sender_type);
   if (!FIXNUM_P(status) || FIX2LONG(status) < 100 || FIX2LONG(status) > 999) return Qfalse;
   if (!RB_TYPE_P(body, T_ARRAY) || rb_obj_class(body) != rb_cArray || !plain_hash(headers)) return Qfalse;
 
-  char frame[PREFIX + LONGEST];
+  char frame[PREFIX + COPIED];
   struct block block = { frame + PREFIX, frame + sizeof frame, 1 };
   rb_hash_foreach(headers, append_header, (VALUE)&block);
   if (!block.whole) return Qfalse;
   size_t size = (size_t)(block.at - frame) - PREFIX;
-  for (long i = 0; i < RARRAY_LEN(body); i++) {
+  VALUE tail = long_part(body);
+  for (long i = 0; NIL_P(tail) && i < RARRAY_LEN(body); i++) {
     if (!append(&block, rb_ary_entry(body, i))) return Qfalse;
   }
 
   size_t length = (size_t)(block.at - frame);
   unsigned int flags = NUM2UINT(rb_funcall(exchange, id_flags, 0)); /* from here on the response counts as sent */
-  put_number(frame, (uint32_t)length - 4);
   put_number(frame + 4, (uint32_t)RESPONSE << 24 | flags << 16 | (uint32_t)FIX2LONG(status));
   put_number(frame + 8, NUM2UINT(rb_funcall(exchange, id_id, 0)));
   put_number(frame + 12, (uint32_t)size);
-  send_frame(sender, frame, length);
+  size_t of_tail = NIL_P(tail) ? 0 : (size_t)RSTRING_LEN(tail); /* last: other threads may have run in these calls */
+  put_number(frame, (uint32_t)(length + of_tail) - 4);
+  send_frame(sender, frame, length, tail);
+  RB_GC_GUARD(tail);
   return Qtrue;
 }
 

@@ -28,9 +28,9 @@ func (b *bench) core(ctx context.Context) (finding, error) {
 		for _, name := range b.Loads {
 			for _, server := range b.Servers {
 				measured, used, err := b.measure(ctx, loadNamed(name), server)
-				if errors.As(err, new(bootError)) && server != "serval" && ctx.Err() == nil {
+				if ctx.Err() == nil && isRefusal(server, err) {
 					b.logf("%-8s %v", name, err)
-					refused = append(refused, fmt.Sprintf("%s did not serve %s.", server, name))
+					refused = append(refused, refusal(server, name))
 					continue
 				}
 				if err != nil {
@@ -53,6 +53,13 @@ func (b *bench) core(ctx context.Context) (finding, error) {
 		raw:      cells,
 	}, nil
 }
+
+// isRefusal reports whether the error is a peer's that does not serve an app. The others are measured all the same.
+func isRefusal(server string, err error) bool {
+	return server != "serval" && errors.As(err, new(bootError))
+}
+
+func refusal(server, load string) string { return fmt.Sprintf("%s did not serve %s.", server, load) }
 
 // measure starts one server and runs wrk against it with each number of connections.
 func (b *bench) measure(ctx context.Context, l load, name string) ([]cell, []string, error) {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -97,6 +99,16 @@ func TestAServerThatFailsIsShownButNotCompared(t *testing.T) {
 	o.Servers = list{"serval", "iodine"}
 	if got, want := rateTable(cells, o, loadNamed("hello")).String(), "| 16 | 4,000 (2,000–6,000) | – | – |\n"; !strings.Contains(got, want) {
 		t.Errorf("one that was not measured: there is no %q in\n%s", want, got)
+	}
+}
+
+func TestAPeerThatDoesNotBootIsLeftOutOnly(t *testing.T) {
+	noBoot := fmt.Errorf("cpu: %w", bootError{errors.New("agoo did not boot")})
+	if !isRefusal("agoo", noBoot) {
+		t.Error("agoo did not boot, and nothing else is measured")
+	}
+	if isRefusal("serval", noBoot) || isRefusal("agoo", errors.New("wrk failed")) || isRefusal("agoo", nil) {
+		t.Error("what ends the measurement, or does not hinder it, counts as a refusal")
 	}
 }
 

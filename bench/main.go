@@ -2,7 +2,7 @@
 // to bench/results: tables for people and every raw figure as JSON.
 //
 //	go run ./bench                        everything
-//	go run ./bench core                   throughput and latency, seven loads at three numbers of connections
+//	go run ./bench core                   throughput and latency, ten loads at one or two numbers of connections
 //	go run ./bench pinned idle            only these
 //	go run ./bench -rounds 1 -seconds 1 -loads hello -connections 16 core
 //

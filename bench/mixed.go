@@ -84,6 +84,7 @@ type mixRun struct {
 // mixed measures how long short requests take beside others, and alone at a rate that leaves room.
 func (b *bench) mixed(ctx context.Context) (finding, error) {
 	var runs []mixRun
+	var refused []string
 	for round := 1; round <= b.Rounds; round++ {
 		for _, m := range b.chosenMixes() {
 			rate, err := b.rateOf(ctx, m)
@@ -92,6 +93,11 @@ func (b *bench) mixed(ctx context.Context) (finding, error) {
 			}
 			for _, name := range b.threaded() {
 				run, err := b.mix(ctx, m, name, round, rate)
+				if ctx.Err() == nil && isRefusal(name, err) {
+					b.logf("%-11s %v", m.name, err)
+					refused = append(refused, refusal(name, m.name))
+					continue
+				}
 				if err != nil {
 					return finding{}, fmt.Errorf("%s, %s: %w", m.name, name, err)
 				}
@@ -102,7 +108,7 @@ func (b *bench) mixed(ctx context.Context) (finding, error) {
 	}
 	return finding{
 		method:   mixedMethod(b.Options),
-		words:    mixedWords(runs, b.Options),
+		words:    append(mixedWords(runs, b.Options), unique(refused)...),
 		tables:   mixedTables(runs, b.Options),
 		charts:   []chart{mixedChart(runs, b.Options)},
 		commands: unique(each(runs, func(r mixRun) string { return r.command })),
@@ -292,12 +298,16 @@ func mixedWords(runs []mixRun, o Options) []string {
 	var words []string
 	for _, m := range o.chosenMixes() {
 		own := mixFigure(runs, m, "serval")
-		lowest := slices.MinFunc(rivals, func(a, b string) int { return cmp.Compare(mixFigure(runs, m, a), mixFigure(runs, m, b)) })
+		measured := slices.DeleteFunc(slices.Clone(rivals), func(name string) bool { return mixFigure(runs, m, name) == 0 })
+		if len(measured) == 0 {
+			continue
+		}
+		lowest := slices.MinFunc(measured, func(a, b string) int { return cmp.Compare(mixFigure(runs, m, a), mixFigure(runs, m, b)) })
 		of := func(rival string) string {
 			return fmt.Sprintf("%s of %s's (%s)", twoDecimals(ratio(own, mixFigure(runs, m, rival))), rival, shortTime(mixFigure(runs, m, rival)))
 		}
 		sentence := fmt.Sprintf("%s: serval's p%g is %s", m.name, m.key, shortTime(own))
-		if slices.Contains(rivals, "puma") {
+		if slices.Contains(measured, "puma") {
 			sentence += ", " + of("puma")
 		}
 		if lowest != "puma" {

@@ -54,6 +54,10 @@ func TestTheWordsOnAMixNamePumaAndTheBestOfTheOthers(t *testing.T) {
 	if got := mixedWords(runs, o); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
+	o.Servers = append(o.Servers, "agoo") // which was not measured
+	if got := mixedWords(runs, o); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
 	o.Servers = list{"serval"}
 	if got := mixedWords(runs, o); len(got) > 0 {
 		t.Errorf("there is nothing to compare, but it says %q", got)

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "etc"
 require_relative "support/worker_test"
 
 class ConcurrencyTest < WorkerTest
@@ -82,6 +83,17 @@ class ConcurrencyTest < WorkerTest
       70.times { front.get("/compute") }
       !front.get("/fast").last.eager?
     end)
+  end
+
+  def test_requests_that_wait_for_a_processor_count_as_ones_that_compute
+    spinners = Array.new(2 * Etc.nprocessors) { Process.spawn("ruby", "--disable-gems", "-e", "nil while true") }
+    front = serve(APP, threads: 3)
+    assert((1..10).any? do
+      3.times { front.get("/compute") }
+      !front.get("/compute").last.eager?
+    end)
+  ensure
+    spinners.each { |pid| Process.kill(:KILL, pid) }.each { |pid| Process.wait(pid) }
   end
 
   def test_frames_may_arrive_in_pieces_of_any_size

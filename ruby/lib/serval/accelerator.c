@@ -75,7 +75,9 @@ static VALUE build(const struct shape *shape, VALUE data, long at, long end, VAL
 
   for (long i = 0; i + 2 < RARRAY_LEN(shape->constants); i += 3) {
     VALUE value = rb_ary_entry(shape->constants, i + 2);
-    store(env, rb_ary_entry(shape->constants, i), rb_ary_entry(shape->constants, i + 1), rb_str_new(RSTRING_PTR(value), RSTRING_LEN(value)));
+    VALUE string = rb_str_new(RSTRING_PTR(value), RSTRING_LEN(value));
+    RB_GC_GUARD(value); /* stays where it is until it is copied, even if the collector compacts */
+    store(env, rb_ary_entry(shape->constants, i), rb_ary_entry(shape->constants, i + 1), string);
   }
 
   at += PREFIX;

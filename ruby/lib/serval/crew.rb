@@ -67,12 +67,12 @@ module Serval
         wake_another if eager?
         @still&.synchronize {} # waits while the process is forked
         member.exchange = exchange
-        computed = @watched.positive? ? computing : nil
+        computed = @watched.positive? ? computing(member) : nil
         exchange.run
         member.exchange = nil
         member.served += 1
         took = clock - exchange.since
-        slow(took, computed) if took > SLOW
+        slow(member, took, computed) if took > SLOW
       end
       @blocks.run(:before_thread_exit, nil)
     end
@@ -142,10 +142,10 @@ module Serval
 
     # A request that was slow while the process waited makes the crew eager. One that was slow while the process computed, for it
     # or for another request, does not: the interpreter's lock was taken, and a further thread would only have fought for
-    # it. To tell takes a look at the process's clock before and after, which costs a system call each, so only the
-    # requests that follow a slow one are looked at.
-    def slow(took, computed)
-      waited = computed ? took - (computing - computed) : 0
+    # it. Nor does one that waited for a processor, on a machine that is short of them. To tell takes a look at the process's clock
+    # before and after, which costs two system calls each, so only the requests that follow a slow one are looked at.
+    def slow(member, took, computed)
+      waited = computed ? took - (computing(member) - computed) : 0
       @eager = EAGER_REQUESTS if waited > SLOW && waited > took / 3
       @watched = WATCHED_REQUESTS
     end
@@ -166,10 +166,10 @@ module Serval
       @wake_out.write_nonblock("!" * count, exception: false)
     end
 
-    # Seconds for which the process has computed.
-    def computing
+    # Seconds for which the process has computed, and for which this thread could have if it had had a processor.
+    def computing(member)
       @watched -= 1
-      Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID)
+      Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID) + member.delay
     end
 
     def clock
@@ -189,8 +189,10 @@ module Serval
 
       def start
         @thread = Thread.new do
+          @schedule = schedule
           @crew.work(self)
         ensure
+          @schedule&.close
           @exchange = nil
           start unless @crew.dismissed?
         end
@@ -199,6 +201,20 @@ module Serval
 
       def join
         @thread.join until @crew.dismissed? && !@thread.alive?
+      end
+
+      # Seconds for which the thread has waited for a processor, as far as the system tells.
+      def delay
+        @schedule ? @schedule.pread(64, 0).split[1].to_f / 1e9 : 0
+      end
+
+      private
+
+      # Of the thread that calls it: how long it ran, how long it waited to, in nanoseconds, and how often it ran (proc(5)).
+      def schedule
+        File.open("/proc/thread-self/schedstat")
+      rescue SystemCallError
+        nil
       end
     end
   end

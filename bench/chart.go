@@ -32,13 +32,13 @@ type bar struct {
 // Sizes in pixels.
 const (
 	chartWidth  = 900
-	chartTop    = 110
+	chartTop    = 106
 	chartBottom = 16
 	barLeft     = 130 // room for the groups' names
 	barRight    = 220 // room for what is written behind a bar
 	barHeight   = 15
 	groupGap    = 14
-	keyWidth    = 92  // of a name in the legend
+	keyWidth    = 76  // of a name in the legend
 	chartMost   = 5.0 // a longer bar is cut off, and shows it
 )
 

@@ -16,6 +16,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -41,11 +42,29 @@ func run(ctx context.Context, args []string, log io.Writer) error {
 		return errors.New("there is no bench/apps here: run it from the top of the repository")
 	}
 	b := &bench{Options: options, machine: inspect(options), log: log}
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
 	for _, s := range chosen {
 		if err := b.perform(ctx, s); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
+	return nil
+}
+
+// prepare has Serval compile its accelerator, where it can. It does so once for each of its versions, while it serves already: in the first
+// measurement, that is.
+func (b *bench) prepare(ctx context.Context) error {
+	if !slices.Contains(b.Servers, "serval") {
+		return nil
+	}
+	hello := loadNamed("hello")
+	srv, err := b.start(ctx, "serval", setup{app: hello.app, workers: 1, threads: 1, env: []string{"SERVAL_ACCELERATOR=on"}}, hello.path)
+	if err != nil {
+		return err
+	}
+	srv.stop()
 	return nil
 }
 

@@ -215,6 +215,28 @@ class AcceleratorTest < WorkerTest
     end
   end
 
+  def test_a_compiler_that_was_ended_is_asked_again
+    Dir.mktmpdir do |directory|
+      library = Serval::Accelerator::Library.new(directory)
+      script = File.join(directory, "cc")
+      File.write(script, "#!/bin/sh\nkill -INT $$\n")
+      File.chmod(0o700, script)
+      with_config("CC", script) { assert_raises(Serval::Accelerator::Library::Error) { library.build } }
+      library.build
+      assert library.there?
+    end
+  end
+
+  def test_a_compiler_whose_end_somebody_else_saw_has_compiled_all_the_same
+    Dir.mktmpdir do |directory|
+      library = Serval::Accelerator::Library.new(directory)
+      building = Thread.new { library.build }
+      Process.waitall while building.alive?
+      building.value
+      assert library.there?
+    end
+  end
+
   # --- in a worker ---
 
   APP = 'run ->(env) { [200, { "there" => (!!defined?(Serval::Accelerator::Shape)).to_s }, [env["PATH_INFO"]]] }'

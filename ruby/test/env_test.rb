@@ -214,7 +214,8 @@ class EnvTest < WorkerTest
     assert_equal ["", 200], front.get("/").then { |r| [r.body, r.status] }
     response = front.get("/a/b?c=d", method: "POST", body: "x=1", CONTENT_LENGTH: "3", CONTENT_TYPE: "text/plain")
     assert_equal [Rack.release < "3" ? "x=1x=1" : "x=1", 200], [response.body, response.status]
-    assert_equal %i[head end free], front.get("/", method: "HEAD").names
+    # Since Rack 3 the body that Lint wraps can be had as an Array.
+    assert_equal Rack.release < "3" ? %i[head end free] : %i[response free], front.get("/", method: "HEAD").names
     refute_match(/ERROR/, front.log)
   end
 

@@ -107,9 +107,9 @@ module Serval
         errors = file("errors.part")
         pid = Process.spawn(*compiler(part), in: File::NULL, out: File::NULL, err: errors)
         give_way(pid)
-        Process.wait(pid)
+        _, status = Process.wait2(pid)
         pid = nil
-        give_up(errors) unless File.exist?(part) && $?.success?
+        give_up(errors, status) unless status.success?
       rescue Errno::ECHILD
         pid = nil # the app waits for any child, and was faster
         give_up(errors) unless File.exist?(part)
@@ -127,16 +127,18 @@ module Serval
         File.join(RbConfig::CONFIG["rubyhdrdir"].to_s, "ruby.h")
       end
 
-      # Requests go first.
+      # Requests go first, and where memory is short, the compiler is what the kernel is to end, rather than a worker.
       def give_way(pid)
         Process.setpriority(Process::PRIO_PROCESS, pid, 19)
-      rescue Errno::ESRCH
-        nil
+        File.write("/proc/#{pid}/oom_score_adj", "1000")
+      rescue SystemCallError
+        nil # it has ended already, or /proc is not for us
       end
 
-      def give_up(errors)
+      # status: how the compiler ended, nil if nobody knows. One that a signal ended, as Ctrl-C does, has said nothing.
+      def give_up(errors, status = nil)
         text = "the C compiler failed: #{File.read(errors).lines.first.to_s.chomp}"
-        File.write(file("failure"), text)
+        File.write(file("failure"), text) if status&.exited?
         raise Error, text
       end
     end

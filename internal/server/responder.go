@@ -34,8 +34,7 @@ func (c *conn) Chunk(data []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.going() && !c.broken {
-		c.work.out = c.appendBody(c.work.out[:0], data)
-		c.write(c.work.out, nil)
+		c.writeBody(data)
 	}
 }
 

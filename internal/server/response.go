@@ -104,6 +104,18 @@ func (c *conn) warnOfApp() {
 	}
 }
 
+// writeBody writes a piece of the body: from where it is, unless it needs a coding. mu is held.
+func (c *conn) writeBody(data []byte) {
+	if c.framing.Chunked || c.framing.AppChunked || c.framing.NoBody {
+		c.work.out = c.appendBody(c.work.out[:0], data)
+		data = c.work.out
+	} else {
+		data = c.clamp(data)
+		c.sent += int64(len(data))
+	}
+	c.write(data, nil)
+}
+
 // appendBody appends a piece of the body as it goes on the wire. mu is held.
 func (c *conn) appendBody(dst, data []byte) []byte {
 	if c.framing.NoBody {

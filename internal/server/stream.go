@@ -66,8 +66,7 @@ func (c *conn) pass(data []byte) bool {
 	if !c.going() || c.broken {
 		return false
 	}
-	c.work.out = c.appendBody(c.work.out[:0], data)
-	c.write(c.work.out, nil)
+	c.writeBody(data)
 	return !c.broken
 }
 

@@ -237,6 +237,14 @@ class AcceleratorTest < WorkerTest
     end
   end
 
+  def test_a_ruby_that_lacks_a_function_is_noticed_when_the_file_is_loaded
+    Dir.mktmpdir do |directory|
+      library = Serval::Accelerator::Library.new(directory)
+      with_config("CC", "#{RbConfig::CONFIG["CC"]} -Drb_mutex_trylock=rb_mutex_gone") { library.build }
+      assert_match(/rb_mutex_gone/, assert_raises(LoadError) { library.load }.message)
+    end
+  end
+
   # --- in a worker ---
 
   APP = 'run ->(env) { [200, { "there" => (!!defined?(Serval::Accelerator::Shape)).to_s }, [env["PATH_INFO"]]] }'

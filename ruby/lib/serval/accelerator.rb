@@ -43,6 +43,9 @@ module Serval
       SOURCE = File.join(__dir__, "accelerator.c")
       RETRY = 3600 # seconds after which a compilation that failed is tried again
 
+      # What a Ruby to come no longer has shows when this is compiled or loaded, and not in the midst of a request.
+      SAFELY = %w[-Werror=implicit-function-declaration -Wl,-z,now].freeze
+
       class Error < StandardError; end
 
       # directory: one of this user and this version of Serval alone.
@@ -120,7 +123,7 @@ module Serval
       def compiler(part)
         words = %w[CC ARCH_FLAG CCDLFLAGS].flat_map { |name| RbConfig::CONFIG[name].to_s.split }
         directories = %w[rubyhdrdir rubyarchhdrdir].map { |name| "-I#{RbConfig::CONFIG[name]}" }
-        [*words, "-shared", "-O2", "-w", *directories, "-o", part, SOURCE]
+        [*words, "-shared", "-O2", "-w", *SAFELY, *directories, "-o", part, SOURCE]
       end
 
       def header

@@ -395,7 +395,7 @@ func TestAScalingThatIsInterruptedIsTakenBack(t *testing.T) {
 	h.does("start", "worker")
 	// It takes a second until a worker counts as started.
 	said, status := h.Run("timeout", "--foreground", "--preserve-status", "--signal=INT", "0.5", "env", "-C", "/srv/blog/current", h.Serval, "scale", "worker=3")
-	if status != 1 || !strings.Contains(said, "worker.3: interrupt signal received") {
+	if status != 1 || !strings.Contains(said, ": interrupt signal received") {
 		t.Errorf("status %d\n%s", status, said)
 	}
 	h.AwaitShow("cloud66_process_worker@3.service", "ActiveState", "inactive")

@@ -70,7 +70,7 @@ func (s *Systemd) start(ctx context.Context, service installation.Service, say P
 	}
 	say(Event{service.Name, Doing, "starting"})
 	if err := s.conn.ResetFailedUnitContext(ctx, service.Unit); err != nil && !isNotLoaded(err) {
-		return s.refused(service, err)
+		return s.refused(ctx, service, err)
 	}
 	return s.run(ctx, service, "started", s.conn.StartUnitContext, say)
 }
@@ -80,7 +80,7 @@ func (s *Systemd) run(ctx context.Context, service installation.Service, what st
 	began, mark := time.Now(), logEnd(service.Log)
 	if u, err := s.unit(ctx, service); err == nil && u.is("NeedDaemonReload") {
 		if err := s.conn.ReloadContext(ctx); err != nil {
-			return s.refused(service, err)
+			return s.refused(ctx, service, err)
 		}
 	}
 	if err := s.job(ctx, service, verb); err != nil {
@@ -213,10 +213,13 @@ type verb func(ctx context.Context, unit, mode string, result chan<- string) (in
 func (s *Systemd) job(ctx context.Context, service installation.Service, do verb) error {
 	err := s.jobOf(ctx, service.Unit, do)
 	var result jobResult
-	if err == nil || errors.As(err, &result) || ctx.Err() != nil {
+	switch {
+	case err == nil || errors.As(err, &result):
 		return err
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	}
-	return s.refused(service, err)
+	return s.refused(ctx, service, err)
 }
 
 func (s *Systemd) jobOf(ctx context.Context, unit string, do verb) error {
@@ -251,7 +254,10 @@ func (r jobResult) Error() string {
 }
 
 // refused is why systemd did not even try.
-func (s *Systemd) refused(service installation.Service, err error) error {
+func (s *Systemd) refused(ctx context.Context, service installation.Service, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", service.Name, context.Cause(ctx))
+	}
 	var e bus.Error
 	if errors.As(err, &e) {
 		switch e.Name {

@@ -28,7 +28,7 @@ func (s *Systemd) restart(ctx context.Context, service installation.Service, say
 		return err
 	}
 	if err := s.conn.ResetFailedUnitContext(ctx, service.Unit); err != nil && !isNotLoaded(err) {
-		return s.refused(service, err)
+		return s.refused(ctx, service, err)
 	}
 	say(Event{service.Name, Doing, "stopping by " + service.Process.StopSequence.String() + ", and starting"})
 	return s.run(ctx, service, "stopped and started", s.conn.RestartUnitContext, say)

@@ -77,10 +77,16 @@ func (s *Systemd) enlarge(ctx context.Context, f formation, say Progress) error 
 	if len(f.idle) == 0 {
 		return nil
 	}
-	if _, _, err := s.conn.EnableUnitFilesContext(ctx, units(f.idle), false, false); err != nil {
-		return s.refused(f.idle[0], err)
+	_, _, err := s.conn.EnableUnitFilesContext(ctx, units(f.idle), false, false)
+	if err != nil {
+		err = s.refused(ctx, f.idle[0], err)
+		if ctx.Err() == nil {
+			return err // nothing was done
+		}
+	} else {
+		err = s.Start(ctx, f.idle, say)
 	}
-	if err := s.Start(ctx, f.idle, say); err != nil {
+	if err != nil {
 		return errors.Join(err, s.reduce(context.WithoutCancel(ctx), f.missing, func(Event) {}))
 	}
 	return nil
@@ -94,7 +100,7 @@ func (s *Systemd) reduce(ctx context.Context, services []installation.Service, s
 	services = slices.Clone(services)
 	slices.Reverse(services)
 	if _, err := s.conn.DisableUnitFilesContext(ctx, units(services), false); err != nil {
-		return s.refused(services[0], err)
+		return s.refused(ctx, services[0], err)
 	}
 	if err := s.Stop(ctx, services, say); err != nil {
 		return err

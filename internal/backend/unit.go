@@ -21,7 +21,7 @@ func (s *Systemd) unit(ctx context.Context, service installation.Service) (unit,
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, s.refused(service, err)
+		return nil, s.refused(ctx, service, err)
 	}
 	u := unit(properties)
 	if u.text("LoadState") == "not-found" && u.text("ActiveState") == "inactive" {

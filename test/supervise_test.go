@@ -16,30 +16,21 @@ import (
 
 // supervised is an app that is installed for the supervisor.
 type supervised struct {
-	t       *testing.T
-	dir     string
-	socket  string
-	pidfile string
-	env     []string
+	t      *testing.T
+	dir    string
+	socket string
+	env    []string
 }
 
 func newSupervised(t *testing.T) *supervised {
 	t.Helper()
-	return newSupervisedBy(t, testkit.Binary(t)+" -w 2 -b unix://SOCKET")
-}
-
-// newSupervisedBy is one with another web server. SOCKET and PIDFILE in its command stand for paths.
-func newSupervisedBy(t *testing.T, web string) *supervised {
-	t.Helper()
 	top := testkit.ShortDir(t)
-	a := &supervised{t: t, dir: filepath.Join(top, "blog"), socket: filepath.Join(top, "web.sock"), pidfile: filepath.Join(top, "web.pid")}
-	paths := strings.NewReplacer("SOCKET", a.socket, "PIDFILE", a.pidfile)
+	a := &supervised{t: t, dir: filepath.Join(top, "blog"), socket: filepath.Join(top, "web.sock")}
 	a.env = append(os.Environ(), "SERVAL_STATE_DIR="+filepath.Join(top, "state"))
 	files := map[string]string{
 		"config.ru": servedApp, "looper.rb": looper, "release": "one", ".cloud66/manifest.yml": servedManifest,
-		"Procfile":   "custom_web: " + paths.Replace(web) + "\nworker: ruby looper.rb worker\nother: ruby looper.rb other\n",
-		"unicorn.rb": paths.Replace("worker_processes 2\nlisten \"SOCKET\"\npid \"PIDFILE\"\n"),
-		"env":        "GREETING=hello\nPATH=" + os.Getenv("PATH") + "\n",
+		"Procfile": "custom_web: " + testkit.Binary(t) + " -w 2 -b unix://" + a.socket + "\nworker: ruby looper.rb worker\nother: ruby looper.rb other\n",
+		"env":      "GREETING=hello\nPATH=" + os.Getenv("PATH") + "\n",
 	}
 	for name, text := range files {
 		a.write(name, text)

@@ -134,6 +134,11 @@ func (l *Loop) add(fd int, prompt bool, ready func(events uint32)) (generation i
 
 // rearm has fd's owner told again of what is there. The events are the same: setting them makes epoll look anew.
 func (l *Loop) rearm(fd int, generation int32, prompt bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.watches[fd].generation != generation {
+		return // as in remove
+	}
 	event := unix.EpollEvent{Events: interest, Fd: int32(fd), Pad: generation}
 	unix.EpollCtl(l.epoll(prompt), unix.EPOLL_CTL_MOD, fd, &event) //nolint:errcheck // it is there
 }

@@ -17,17 +17,18 @@ import (
 // beyond that, for goroutines that want to wait; and it calls its owner when there is something to read and no goroutine
 // waits for it.
 type Socket struct {
-	loop     *Loop // nil: it is not watched
-	watched  int32 // the loop's generation of it
-	prompt   bool
 	fd       int
 	borrowed bool // fd is another's to close
 	readable func()
 	ended    atomic.Bool
 	remote   net.Addr
 
-	using  sync.RWMutex // held, to read, by whoever uses fd, and whole by who closes it
-	closed bool
+	users users // of fd
+
+	mu      sync.Mutex // guards what follows; no other lock is taken under it but the loop's
+	loop    *Loop      // nil: it is not watched
+	watched int32      // the loop's generation of it
+	prompt  bool
 
 	in  gate
 	out gate
@@ -44,9 +45,9 @@ func (s *Socket) Watch(prompt bool, readable func()) error {
 	if err != nil {
 		return err
 	}
-	s.using.Lock()
-	defer s.using.Unlock()
-	if s.closed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users.closed() {
 		return net.ErrClosed
 	}
 	s.prompt, s.readable = prompt, readable
@@ -73,9 +74,9 @@ func (s *Socket) ready(events uint32) {
 
 // remind has the owner told again of what is there.
 func (s *Socket) remind() {
-	s.using.RLock()
-	defer s.using.RUnlock()
-	if !s.closed && s.loop != nil {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.loop != nil {
 		s.loop.rearm(s.fd, s.watched, s.prompt)
 	}
 }
@@ -83,13 +84,12 @@ func (s *Socket) remind() {
 // Ended says that the other side has closed its sending side, or all of it. Bytes may still be there to be read.
 func (s *Socket) Ended() bool { return s.ended.Load() }
 
-// Try calls f with the descriptor, which cannot be closed meanwhile. f must not wait.
+// Try calls f with the descriptor, which stays open meanwhile, even when Close is called. f must not wait.
 func (s *Socket) Try(f func(fd int)) error {
-	s.using.RLock()
-	defer s.using.RUnlock()
-	if s.closed {
+	if !s.users.join() {
 		return net.ErrClosed
 	}
+	defer s.leave() //nolint:errcheck // Close was to tell, and has returned
 	f(s.fd)
 	return nil
 }
@@ -98,17 +98,15 @@ func (s *Socket) Try(f func(fd int)) error {
 func (s *Socket) await(g *gate, f func(fd uintptr) bool) error {
 	for {
 		look := g.look()
-		s.using.RLock()
-		if s.closed {
-			s.using.RUnlock()
+		if !s.users.join() {
 			return net.ErrClosed
 		}
 		if g.expired() {
-			s.using.RUnlock()
+			s.leave() //nolint:errcheck // as in Try
 			return os.ErrDeadlineExceeded
 		}
 		done := f(uintptr(s.fd))
-		s.using.RUnlock()
+		s.leave() //nolint:errcheck // as in Try
 		if done {
 			return nil
 		}
@@ -171,20 +169,34 @@ func retry(call func() (int, error)) (int, error) {
 	}
 }
 
-// Close is net.Conn's. Goroutines that wait return; the owner is not called any more, but a call that is under way may still end.
+// Close is net.Conn's. Goroutines that wait return; the owner is not called any more, but a call that is under way may still
+// end. It waits for nobody: if the descriptor is being used, it is closed by its last user.
 func (s *Socket) Close() error {
-	s.using.Lock()
-	defer s.using.Unlock()
-	if s.closed {
+	if !s.unwatch() {
 		return net.ErrClosed
-	}
-	s.closed = true
-	if s.loop != nil {
-		s.loop.remove(s.fd, s.watched, s.prompt)
 	}
 	s.in.open()
 	s.out.open()
-	if s.borrowed {
+	return s.leave()
+}
+
+// unwatch lets nobody use the socket any more, and says whether it was the caller who did.
+func (s *Socket) unwatch() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.users.close() {
+		return false
+	}
+	if s.loop != nil {
+		s.loop.remove(s.fd, s.watched, s.prompt)
+		s.loop = nil
+	}
+	return true
+}
+
+// leave closes the descriptor behind its last user.
+func (s *Socket) leave() error {
+	if !s.users.leave() || s.borrowed {
 		return nil
 	}
 	return os.NewSyscallError("close", unix.Close(s.fd))
@@ -241,13 +253,7 @@ func (s *Socket) SetReadDeadline(t time.Time) error  { return s.limit(&s.in, t) 
 func (s *Socket) SetWriteDeadline(t time.Time) error { return s.limit(&s.out, t) }
 
 func (s *Socket) limit(g *gate, t time.Time) error {
-	s.using.RLock()
-	defer s.using.RUnlock()
-	if s.closed {
-		return net.ErrClosed
-	}
-	g.limit(t)
-	return nil
+	return s.Try(func(int) { g.limit(t) })
 }
 
 // Expired says that the time to read is up.

@@ -202,3 +202,37 @@ func TestADuplicateOutlivesTheSocket(t *testing.T) {
 		t.Errorf("the peer reads %q, %v", got, err)
 	}
 }
+
+// Who owns a socket closes it with a lock held that its users want as well, or while it uses the socket itself.
+func TestClosingWaitsForNoUser(t *testing.T) {
+	s, peer := pair(t, ignore)
+	using, closed := make(chan struct{}), make(chan struct{})
+	var user sync.WaitGroup
+	defer user.Wait()
+	user.Go(func() {
+		if err := s.Try(func(fd int) {
+			close(using)
+			soon(t, "it is closed while it is used", closed)
+			if _, err := unix.Write(fd, []byte("the last")); err != nil {
+				t.Errorf("the descriptor is not there any more for who uses it: %v", err)
+			}
+			if err := s.Try(func(int) { t.Error("a user is let in after the end") }); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("who comes after the end is told %v", err)
+			}
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+	soon(t, "it is used", using)
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("who closes it again is told %v", err)
+	}
+	close(closed)
+	peer.SetDeadline(time.Now().Add(20 * time.Second)) //nolint:errcheck // the read would wait, and tell
+	if all, err := io.ReadAll(peer); string(all) != "the last" || err != nil {
+		t.Errorf("the peer reads %q, %v: the last user closes the descriptor", all, err)
+	}
+}

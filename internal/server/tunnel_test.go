@@ -92,7 +92,7 @@ const notInTunnel = "Allocates|Tunnel|Relay|CanGoAlong|GoToTheSuccessor|AreCount
 // Whatever holds for connections holds for those that speak TLS: the same tests once more, by this very binary, but for this
 // one, which notInTunnel leaves out as well.
 func TestTheTestsOfThisPackageHoldInTunnels(t *testing.T) {
-	args := []string{"-test.run=.", "-test.skip=" + notInTunnel, "-test.count=1"}
+	args := []string{"-test.run=.", "-test.skip=" + notInTunnel, "-test.count=1", "-test.timeout=10m"} // so that it tells where it hangs
 	if testing.Short() {
 		args = append(args, "-test.short")
 	}

@@ -44,7 +44,8 @@ type pageRun struct {
 	Sent     int            `json:"sent"`
 	Failed   int            `json:"failed"`
 	Kinds    map[string]int `json:"failures"`
-	Silences []float64      `json:"silences_ms"` // the longest of each time; under 500/s
+	Silences []float64      `json:"silences_ms"`      // the longest of each time; under 500/s
+	Stills   []float64      `json:"machine_still_ms"` // the longest that a processor stood still meanwhile
 	Steady   float64        `json:"steady_silence_ms"`
 	Slowest  float64        `json:"slowest_ms"`
 	Took     []float64      `json:"took_ms"` // until the new release answers
@@ -99,7 +100,7 @@ func (b *bench) page(ctx context.Context) (finding, error) {
 
 // pageSeries installs a server and has all actions done to it.
 func (b *bench) pageSeries(ctx context.Context, m *box, s pageServer, preload bool, boot int) (runs []pageRun, err error) {
-	host := &pageHost{box: m, server: s}
+	host := &pageHost{box: m, bench: b, server: s}
 	if err := host.install(ctx, preload, boot); err != nil {
 		return nil, err
 	}

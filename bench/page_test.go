@@ -16,7 +16,7 @@ func TestAnActionOfThePageIsDoneAndMeasured(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.down()
-	host := &pageHost{box: m, server: pageServers[0]}
+	host := &pageHost{box: m, bench: b, server: pageServers[0]}
 	if err := host.install(t.Context(), true, 0); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 // pageHost is a host with an app that a web server serves.
 type pageHost struct {
 	*box
+	bench   *bench
 	server  pageServer
 	release int
 }

@@ -10,6 +10,8 @@ import (
 // steadily performs an action under an open loop on the socket.
 func (h *pageHost) steadily(ctx context.Context, action pageAction, run *pageRun) error {
 	run.Load = "500/s"
+	guard := h.bench.postSentinel()
+	defer guard.dismiss()
 	var loads []*generator.Load
 	for i, method := range []string{"GET", "POST"} {
 		loads = append(loads, generator.Start(generator.Config{URL: "unix://" + h.path(pageSocket), Rate: openRate / 2, Offset: inTurn(i), Method: method, Timeout: requestTimeout}))
@@ -47,6 +49,7 @@ func (h *pageHost) steadily(ctx context.Context, action pageAction, run *pageRun
 	for _, span := range spans {
 		run.Silences = append(run.Silences, inMilliseconds(generator.Over([]generator.Span{span}, loads...).Silence))
 	}
+	run.Stills = guard.stills(spans)
 	return nil
 }
 

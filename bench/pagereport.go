@@ -3,8 +3,8 @@ package main
 import "fmt"
 
 func (r pageRun) String() string {
-	text := fmt.Sprintf("%-6s %-17s preload %-5t boot %d s, %-9s: %d times in %s, %d of %d failed, silence %s (steady %s), slowest %s", r.Server, r.Action, r.Preload, r.Boot, r.Load,
-		r.Times, shortTime(median(r.Took)), r.Failed, r.Sent, medianAndMost(r.Silences), shortTime(r.Steady), shortTime(r.Slowest))
+	text := fmt.Sprintf("%-6s %-17s preload %-5t boot %d s, %-9s: %d times in %s, %d of %d failed, silence %s (machine still %s, steady %s), slowest %s", r.Server, r.Action, r.Preload, r.Boot, r.Load,
+		r.Times, shortTime(median(r.Took)), r.Failed, r.Sent, medianAndMost(r.Silences), medianAndMost(r.Stills), shortTime(r.Steady), shortTime(r.Slowest))
 	if r.Failed > 0 {
 		text += fmt.Sprintf(" %v", r.Kinds)
 	}
@@ -17,9 +17,10 @@ func (r pageRun) String() string {
 // pageTable has a row for each action, and a column for each server.
 func pageTable(runs []pageRun, load string) table {
 	yes := map[bool]string{true: "yes", false: "no"}
-	t := table{title: "On the unix socket, 500 requests a second", head: []string{"action", "preload", "boot", "server", "times", "failed", "silence", "steady", "sent late", "took"},
+	t := table{title: "On the unix socket, 500 requests a second", head: []string{"action", "preload", "boot", "server", "times", "failed", "silence", "machine still", "steady", "sent late", "took"},
 		notes: []string{"Silence is the longest time without an answer, the median of all times and, in brackets, the worst. Steady is that of the second before the first. " +
-			"Sent late is the most that the load generator waited for a processor: so much of a silence may be its own. Took is the time until only the new release answers."}}
+			"Machine still is how long one of the processors did nothing for anybody meanwhile, not even for a thread that goes before all others: the same for the longest of each time. " +
+			"Sent late is the most that the load generator, which goes first, waited for a processor. Took is the time until only the new release answers."}}
 	if load == "saturated" {
 		t = table{title: fmt.Sprintf("Through nginx, %d clients that never pause", pageClients), head: []string{"action", "preload", "boot", "server", "times", "failed", "slowest request", "took"}}
 	}
@@ -36,7 +37,7 @@ func pageTable(runs []pageRun, load string) table {
 			if load == "saturated" {
 				row = append(row, shortTime(r.Slowest))
 			} else {
-				row = append(row, medianAndMost(r.Silences), shortTime(r.Steady), shortTime(r.Lag))
+				row = append(row, medianAndMost(r.Silences), medianAndMost(r.Stills), shortTime(r.Steady), shortTime(r.Lag))
 			}
 			t.rows = append(t.rows, append(row, shortTime(median(r.Took))))
 		}

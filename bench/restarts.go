@@ -31,6 +31,7 @@ type restartRun struct {
 	Lost        int           `json:"connections_lost"`
 	Took        []float64     `json:"took_ms"`
 	Silences    []float64     `json:"silences_ms"`        // the longest of each restart
+	Stills      []float64     `json:"machine_still_ms"`   // the longest that a processor stood still in each restart
 	Quiet       []float64     `json:"steady_silences_ms"` // the longest of each stretch of steadySlice before the first
 	Steady      clientTimes   `json:"steady"`
 	During      clientTimes   `json:"during"`
@@ -127,6 +128,8 @@ func (b *bench) restartSeries(ctx context.Context, name string, kind restartKind
 	}
 	defer func() { s.close() }()
 	run.commandLine = s.command()
+	guard := b.postSentinel()
+	defer guard.dismiss()
 	clients := sendAll(s.setup.address)
 	defer clients.stop()
 	if err := pause(ctx, time.Duration(b.Warmup)*time.Second); err != nil {
@@ -161,6 +164,7 @@ func (b *bench) restartSeries(ctx context.Context, name string, kind restartKind
 	run.Clients = clients.counts()
 	run.Steady, run.During = clients.times(steady), clients.times(spans...)
 	run.Silences = clients.silences(spans)
+	run.Stills = guard.stills(spans)
 	run.Quiet = clients.silences(cut(steady))
 	return run, nil
 }
@@ -300,14 +304,15 @@ func restartFailures(runs []restartRun) table {
 func restartTimes(runs []restartRun) table {
 	t := table{
 		title: "Times",
-		head: append(slices.Clone(restartHead), "silence of a restart", "steady", "outage each", "p99 during", "steady", "÷", "longest request", "sent late",
+		head: append(slices.Clone(restartHead), "silence of a restart", "machine still", "steady", "outage each", "p99 during", "steady", "÷", "longest request", "sent late",
 			"a restart took"),
 		notes: []string{fmt.Sprintf("Silence is the longest time without an answer to %d requests a second: the median of all restarts and, in brackets, the worst; beside it "+
 			"that of stretches of %v before the first restart. Outage is all silence past %v, for each restart: no longer than that was any time without a worker "+
-			"that was ready. What was sent late was the load generator's own waiting for a processor.", openRate, steadySlice, generator.OutageFrom)},
+			"that was ready. Machine still is how long one of the processors did nothing for anybody meanwhile, not even for a thread that "+
+			"goes before all others. What was sent late was the waiting of the load generator, which goes first, for a processor.", openRate, steadySlice, generator.OutageFrom)},
 	}
 	for _, r := range runs {
-		t.rows = append(t.rows, append(r.label(), medianAndMost(r.Silences), medianAndMost(r.Quiet),
+		t.rows = append(t.rows, append(r.label(), medianAndMost(r.Silences), medianAndMost(r.Stills), medianAndMost(r.Quiet),
 			shortTime(ratio(r.During.Outage, float64(r.Restarts))), shortTime(r.During.P99), shortTime(r.Steady.P99),
 			twoDecimals(ratio(r.During.P99, r.Steady.P99)), shortTime(r.During.Longest), shortTime(r.During.Lag), shortTime(median(r.Took))))
 	}

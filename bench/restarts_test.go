@@ -95,7 +95,7 @@ func TestTheTablesOfRestartsSayWhoFailed(t *testing.T) {
 	counts := []clientCount{{Sent: 1000}, {Sent: 1000, Failed: 2}, {Sent: 10}, {Sent: 10}}
 	runs := []restartRun{
 		{Server: "serval", Kind: "usr1", Restarts: 100, Clients: counts, During: clientTimes{P99: 4, Silence: 12}, Steady: clientTimes{P99: 2, Silence: 8}, Took: []float64{300},
-			Silences: []float64{8, 10, 12}, Quiet: []float64{7}},
+			Silences: []float64{8, 10, 12}, Stills: []float64{4, 4.5, 5}, Quiet: []float64{7}},
 		{Server: "serval", Kind: "kill", Preload: true, Restarts: 5, Clients: counts, Lost: 1, Problems: []string{"no"}},
 		{Server: "puma", Kind: "usr1", Restarts: 9, Clients: counts},
 	}
@@ -109,7 +109,7 @@ func TestTheTablesOfRestartsSayWhoFailed(t *testing.T) {
 			t.Errorf("there is no line %s in\n%s", want, failures)
 		}
 	}
-	if want := "| usr1 | no | 0 s | serval | 100 | 10.0 ms (12.0 ms) | 7.00 ms | – | 4.00 ms | 2.00 ms | 2.00 | – | – | 300 ms |"; !strings.Contains(times, want) {
+	if want := "| usr1 | no | 0 s | serval | 100 | 10.0 ms (12.0 ms) | 4.50 ms (5.00 ms) | 7.00 ms | – | 4.00 ms | 2.00 ms | 2.00 | – | – | 300 ms |"; !strings.Contains(times, want) {
 		t.Errorf("there is no line %s in\n%s", want, times)
 	}
 	if words := restartWords("serval", runs); words != "serval: 100 restarts, 2 of 2,020 requests failed, 0 kept connections were lost, the longest silence was 12.0 ms; killed workers failed 2 more." {

@@ -12,7 +12,14 @@ import (
 	"serval/internal/testkit"
 )
 
-func TestMain(m *testing.M) { os.Exit(testkit.Main(m)) }
+// TestMain is the sentinel, too, as this program's main.
+func TestMain(m *testing.M) {
+	if slices.Equal(os.Args[1:], []string{sentinelWord}) {
+		main()
+		return
+	}
+	os.Exit(testkit.Main(m))
+}
 
 // aBench measures a Serval built from this source.
 func aBench(t *testing.T) *bench {

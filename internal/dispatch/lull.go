@@ -37,6 +37,5 @@ func (m *member) lull() time.Duration {
 	if m.eager || m.stuck > 0 {
 		return 0
 	}
-	each := m.pace.service / time.Duration(len(m.slots)) // each was in the worker with as many others as there are threads
-	return each * time.Duration(max(m.held-1, 0)) / 2
+	return m.pace.each * time.Duration(max(m.held-1, 0)) / 2
 }

@@ -11,7 +11,7 @@ func crowd(each time.Duration) *Pool {
 	for range 2 {
 		m := newMember(p.seats[0], p.config())
 		m.held = 5
-		m.pace.service = 5 * each
+		m.pace.each = each
 		p.members = append(p.members, m)
 	}
 	p.queue.push(&Request{})

@@ -29,18 +29,20 @@ type member struct {
 	cfg      *Config   // of its generation
 	silent   int       // check-ins that it missed in a row; its seat's goroutine alone
 	asked    time.Time // when it was asked for the last one; as above
+	given    uint64    // requests that it ever got
 	requests int       // that it has finished
 	before   int       // members that had its seat before it
 	expires  expiry    // when it is to be replaced
 }
 
-// slot stands for one thread of a worker, or rather for the right to occupy one.
+// slot stands for one thread of a worker, or rather for the right to occupy one, now or soon (see room).
 type slot struct {
 	member  *member
 	index   uint32
 	id      uint32   // of the request it holds; 0: free
 	request *Request // nil: nobody waits for the answer any more
 	since   time.Time
+	order   uint64 // the how manieth of its member's requests this is
 	hinting bool   // hints for it are being written: it cannot be given up just now
 	overdue bool   // but should be, so that no more of them are written
 	line    string // what it runs, once nobody waits for the answer; for the log
@@ -67,7 +69,7 @@ type retirement struct {
 
 func newMember(s *seat, cfg *Config) *member {
 	m := &member{
-		pool: s.pool, seat: s, cfg: cfg, slots: make([]slot, cfg.Threads), expires: newExpiry(cfg),
+		pool: s.pool, seat: s, cfg: cfg, slots: make([]slot, cfg.Threads+aheadMost), pace: pace{each: pokeLatest}, expires: newExpiry(cfg),
 		retire: make(chan retirement, 1), buried: make(chan struct{}),
 	}
 	for i := range m.slots {
@@ -117,7 +119,7 @@ func (d delivery) send() {
 	}
 }
 
-// take lets r have a thread of m. The pool's lock is held and a slot is free.
+// take gives r to m. The pool's lock is held and there is room.
 func (m *member) take(r *Request, now time.Time) (body delivery) {
 	s := m.free[len(m.free)-1]
 	m.free = m.free[:len(m.free)-1]
@@ -128,6 +130,8 @@ func (m *member) take(r *Request, now time.Time) (body delivery) {
 	r.sent = now
 	r.index, r.pid = m.worker.Index, m.worker.PID()
 	s.since = now
+	m.given++
+	s.order = m.given
 	wire.SetID(r.Frame, s.id)
 	m.held++
 	m.pool.waits.Add(now, now.Sub(r.arrived))
@@ -231,7 +235,7 @@ func (m *member) giver(id uint32) Give {
 	}
 }
 
-// hear notes what a frame means for the request it belongs to, and gives a thread that is free to the next one. It returns
+// hear notes what a frame means for the request it belongs to, and gives a thread that is free to the next one (refill). It returns
 // the request if somebody waits for its answer; known says that it is one of the worker's.
 func (m *member) hear(f *wire.Frame) (r *Request, known bool, err error) {
 	p := m.pool
@@ -252,7 +256,7 @@ func (m *member) hear(f *wire.Frame) (r *Request, known bool, err error) {
 		}
 		return r, err == nil, err
 	}
-	m.pace.served(now.Sub(s.since))
+	m.pace.served(s.since, now)
 	if f.Type != wire.Free {
 		m.eager = f.Flags&wire.Eager != 0
 	}
@@ -266,7 +270,7 @@ func (m *member) hear(f *wire.Frame) (r *Request, known bool, err error) {
 		m.ask(retirement{reason: m.expires.why(m.requests)})
 	}
 	held := m.held
-	body := p.next(m, now)
+	body := p.refill(m, now)
 	refilled := m.held > held
 	if refilled {
 		p.rest.Store(int64(p.lull()))

@@ -130,7 +130,7 @@ func (p *Pool) poke() {
 		if m.held == 0 {
 			continue
 		}
-		poke, again := m.pace.due(now, min(m.held, len(m.slots)-1))
+		poke, again := m.pace.due(now, min(m.held, m.cfg.Threads-1))
 		if poke {
 			m.worker.Wake()
 		}
@@ -194,7 +194,7 @@ func (p *Pool) stuck(now time.Time) (late []stuckRequest) {
 	for _, m := range p.members {
 		for i := range m.slots {
 			s := &m.slots[i]
-			if s.request == nil || s.request.began || now.Sub(s.since) <= p.config().RequestTimeout {
+			if s.request == nil || s.request.began || now.Sub(s.since) <= p.config().RequestTimeout || m.untouched(s) {
 				continue
 			}
 			if s.hinting {

@@ -19,6 +19,8 @@ const (
 // takes five.
 type pace struct {
 	service time.Duration // how long a request is in the worker, smoothed
+	each    time.Duration // how long the worker takes for one of several, smoothed
+	freed   time.Time     // when it was done with the last
 	heard   time.Time     // when the worker was last given something, said something, or was poked
 	pokes   int           // since it was last given something or said something
 }
@@ -29,9 +31,15 @@ func (p *pace) progress(now time.Time) {
 	p.pokes = 0
 }
 
-// served notes how long a request was in the worker.
-func (p *pace) served(d time.Duration) {
-	p.service += (d - p.service) / 8
+// served notes that a request, given at that time, is done.
+func (p *pace) served(given, now time.Time) {
+	p.service += (now.Sub(given) - p.service) / 8
+	began := given
+	if p.freed.After(given) {
+		began = p.freed
+	}
+	p.each += (now.Sub(began) - p.each) / 32
+	p.freed = now
 }
 
 // patience is how long silence means nothing.

@@ -10,7 +10,7 @@ func TestSilenceOfAQuickWorkerMeansThatItIsBlocked(t *testing.T) {
 	now := time.Now()
 	p.progress(now)
 	for range 50 {
-		p.served(100 * time.Microsecond)
+		p.served(now, now.Add(100*time.Microsecond))
 	}
 	if poke, wait := p.due(now.Add(400*time.Microsecond), 2); poke || wait != 600*time.Microsecond {
 		t.Errorf("after 0.4 ms: poke %v, look again in %s", poke, wait)
@@ -61,13 +61,13 @@ func TestSilenceOfASlowWorkerMeansNothingForAWhile(t *testing.T) {
 	now := time.Now()
 	p.progress(now)
 	for range 50 {
-		p.served(3 * time.Millisecond)
+		p.served(now, now.Add(3*time.Millisecond))
 	}
 	if poke, _ := p.due(now.Add(5*time.Millisecond), 4); poke {
 		t.Error("it was poked after 5 ms, and its requests take 3")
 	}
 	for range 50 {
-		p.served(time.Hour)
+		p.served(now, now.Add(time.Hour))
 	}
 	if poke, _ := p.due(now.Add(pokeLatest), 4); !poke {
 		t.Errorf("it was not poked after %s", pokeLatest)

@@ -164,7 +164,7 @@ func (p *Pool) leastLoaded() *member {
 	n := len(p.members)
 	for i := range n {
 		m := p.members[(p.turn+i)%n]
-		if m.state == serving && len(m.free) > 0 && (best == nil || m.held < best.held) {
+		if m.state == serving && m.held < m.cfg.Threads && (best == nil || m.held < best.held) {
 			best = m
 			if m.held == 0 {
 				break
@@ -175,25 +175,25 @@ func (p *Pool) leastLoaded() *member {
 	return best
 }
 
-// next gives a free thread of m to the request that has waited longest. The lock is held; the body is to be sent without.
-func (p *Pool) next(m *member, now time.Time) (body delivery) {
-	if m.state != serving || p.queue.first == nil {
-		return delivery{}
+// refill gives m as many waiting requests as there is room for; one with a body file is the last. The lock is held; the file is to be
+// sent without.
+func (p *Pool) refill(m *member, now time.Time) (body delivery) {
+	for body.body == nil && m.state == serving && p.queue.first != nil && m.room(p.queue.first) {
+		body = m.take(p.queue.pop(), now)
 	}
-	return m.take(p.queue.pop(), now)
+	return body
 }
 
-// fill gives all free threads of m to waiting requests.
+// fill gives m as many waiting requests as there is room for.
 func (p *Pool) fill(m *member) {
 	for {
 		p.mu.Lock()
-		if m.state != serving || len(m.free) == 0 || p.queue.first == nil {
-			p.mu.Unlock()
+		body := p.refill(m, time.Now())
+		p.mu.Unlock()
+		if body.body == nil {
 			m.worker.Flush()
 			return
 		}
-		body := p.next(m, time.Now())
-		p.mu.Unlock()
 		body.send()
 	}
 }
@@ -325,7 +325,9 @@ func (p *Pool) Stats() Stats {
 	defer p.mu.Unlock()
 	s := Stats{Queued: p.queue.len, Wanted: p.config().Workers, Phase: p.config().Phase, Finished: p.finished}
 	for _, m := range p.members {
-		s.Held += m.held
+		running := min(m.held, m.cfg.Threads)
+		s.Held += running
+		s.Queued += m.held - running
 		s.PIDs = append(s.PIDs, m.worker.PID())
 		s.Workers = append(s.Workers, m.stats())
 		if m.state == serving {
@@ -339,6 +341,6 @@ func (p *Pool) Stats() Stats {
 func (m *member) stats() WorkerStats {
 	return WorkerStats{
 		Index: m.seat.index, PID: m.worker.PID(), Phase: m.cfg.Phase, Started: m.worker.Started, State: m.state.String(),
-		Threads: len(m.slots), Held: m.held, Requests: m.requests, Restarts: m.before, Worker: m.worker,
+		Threads: m.cfg.Threads, Held: min(m.held, m.cfg.Threads), Requests: m.requests, Restarts: m.before, Worker: m.worker,
 	}
 }

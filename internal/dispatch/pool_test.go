@@ -23,6 +23,7 @@ run ->(env) {
   case env["PATH_INFO"]
   when "/pid" then [200, {}, [Process.pid.to_s]]
   when "/hold" then sleep 0.005 until File.exist?(env["QUERY_STRING"]); [200, {}, ["held by #{Process.pid}"]]
+  when "/stuck" then sleep
   when "/die" then Process.kill(:KILL, Process.pid); sleep
   when "/die-once" then File.exist?(env["QUERY_STRING"]) ? [200, {}, ["second time"]] : (File.write(env["QUERY_STRING"], ""); Process.kill(:KILL, Process.pid); sleep)
   when "/size" then [200, {}, [env["rack.input"].read.bytesize.to_s]]

@@ -281,7 +281,7 @@ func (s *seat) drain(m *member) worker.Exit {
 	defer look.Stop()
 	for {
 		p.mu.Lock()
-		onlyStuck := m.stuck > 0 && m.held == m.stuck
+		onlyStuck := m.stuck > 0 && m.stuck == min(m.held, m.cfg.Threads)
 		p.mu.Unlock()
 		if onlyStuck {
 			m.worker.Kill()
@@ -351,7 +351,7 @@ func (s *seat) check() {
 }
 
 // bury takes a dead worker out of the pool. Requests it held whose responses had not begun are repeated, if that is
-// safe, or fail; the others are cut.
+// safe or they were never begun, or fail; the others are cut.
 func (p *Pool) bury(m *member) {
 	defer close(m.buried)
 	p.mu.Lock()
@@ -366,19 +366,21 @@ func (p *Pool) bury(m *member) {
 		}
 	}
 	m.legacy = m.holdings()
+	heard := m.worker.Exit().Fault == nil // all that it said: what it has not answered is known
 	var failed, cut []*Request
-	for i := len(m.slots) - 1; i >= 0; i-- {
-		r := m.slots[i].request
-		m.slots[i].request = nil
+	for _, s := range m.youngest() {
+		r := s.request
 		if r == nil {
 			continue
 		}
+		untouched := heard && m.untouched(s)
+		s.request = nil
 		r.slot = nil
 		switch {
 		case r.began:
 			cut = append(cut, r)
-		case r.Repeatable && !r.retried && !p.stopping() && rewind(r):
-			r.retried = true
+		case (untouched || r.Repeatable && !r.retried) && !p.stopping() && rewind(r):
+			r.retried = !untouched
 			p.queue.pushFront(r)
 			p.lookBy(time.Now().Add(lookEvery))
 		default:

@@ -102,21 +102,3 @@ func TestARequestThatKillsItsWorkersCostsNobodyWhoWasGivenAhead(t *testing.T) {
 		}
 	}
 }
-
-func TestASecondOfSeveralIsTimedFromTheEndOfTheFirst(t *testing.T) {
-	p, now := pace{}, time.Now()
-	for range 500 {
-		began := now
-		for range 10 { // given at once, done one after another
-			now = now.Add(20 * time.Microsecond)
-			p.served(began, now)
-		}
-		now = now.Add(time.Second) // without a request
-	}
-	if p.each < 18*time.Microsecond || p.each > 22*time.Microsecond {
-		t.Errorf("each takes %s, it is said, and takes 20µs", p.each)
-	}
-	if p.service < 100*time.Microsecond {
-		t.Errorf("each is there for %s, it is said, and is for 20 to 200µs", p.service)
-	}
-}

@@ -19,6 +19,7 @@ type member struct {
 	slots  []slot
 	free   []*slot // last in, first out
 	held   int     // slots in use
+	slow   int     // of those, the ones with a request that is known to be slow
 	stuck  int     // of those, the ones whose request was given up: their threads may never come back
 	pace   pace
 	eager  bool // its requests wait for something else than the processor
@@ -42,6 +43,8 @@ type slot struct {
 	id      uint32   // of the request it holds; 0: free
 	request *Request // nil: nobody waits for the answer any more
 	since   time.Time
+	class   uint32 // of the request, and whether that is known to be slow
+	slow    bool
 	order   uint64 // the how manieth of its member's requests this is
 	hinting bool   // hints for it are being written: it cannot be given up just now
 	overdue bool   // but should be, so that no more of them are written
@@ -132,6 +135,9 @@ func (m *member) take(r *Request, now time.Time) (body delivery) {
 	s.since = now
 	m.given++
 	s.order = m.given
+	if s.class, s.slow = r.class, r.slow; s.slow {
+		m.slow++
+	}
 	wire.SetID(r.Frame, s.id)
 	m.held++
 	m.pool.waits.Add(now, now.Sub(r.arrived))
@@ -147,7 +153,10 @@ func (m *member) release(s *slot) {
 	if s.request == nil && s.line != "" {
 		m.stuck--
 	}
-	s.id, s.request, s.line, s.overdue = 0, nil, "", false
+	if s.slow {
+		m.slow--
+	}
+	s.id, s.request, s.line, s.overdue, s.slow = 0, nil, "", false, false
 	m.free = append(m.free, s)
 	m.held--
 }
@@ -257,6 +266,10 @@ func (m *member) hear(f *wire.Frame) (r *Request, known bool, err error) {
 		return r, err == nil, err
 	}
 	m.pace.served(s.since, now)
+	p.costs.learn(s.class, now.Sub(s.since))
+	if s.slow {
+		p.slowAt = now
+	}
 	if f.Type != wire.Free {
 		m.eager = f.Flags&wire.Eager != 0
 	}

@@ -160,6 +160,7 @@ func (p *Pool) enforce(now time.Time) {
 	for _, s := range p.stuck(now) {
 		p.giveUp(s)
 	}
+	p.lend()
 }
 
 // overdue takes the requests out of the queue that have waited too long.
@@ -169,7 +170,7 @@ func (p *Pool) overdue(now time.Time) (late []*Request) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.queue.first != nil && now.Sub(p.queue.first.arrived) > p.config().QueueTimeout {
+	for oldest := p.queue.oldest(true); oldest != nil && now.Sub(oldest.arrived) > p.config().QueueTimeout; oldest = p.queue.oldest(true) {
 		late = append(late, p.queue.pop())
 	}
 	return late

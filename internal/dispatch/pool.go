@@ -73,6 +73,9 @@ type Pool struct {
 	seats     []*seat
 	members   []*member // those that are serving or draining
 	queue     queue
+	costs     costs
+	quickAt   time.Time         // when a request came that is not known to be slow
+	slowAt    time.Time         // when one that is was done
 	queueMost int               // the longest that the queue was since somebody looked
 	waits     metrics.Histogram // how long requests waited for a thread
 	finished  int               // requests that workers have finished
@@ -114,9 +117,13 @@ func (p *Pool) halt() { p.shutdown.Do(func() { close(p.stop) }) }
 
 // Dispatch hands r to the least-loaded worker, or queues it, or has it fail.
 func (p *Pool) Dispatch(r *Request) {
-	now := time.Now()
+	now, class := time.Now(), classOf(r.Line)
 	p.mu.Lock()
 	r.slot, r.began, r.retried, r.arrived, r.sent, r.pid = nil, false, false, now, time.Time{}, 0
+	r.class, r.slow = class, p.costs.slow(class)
+	if !r.slow {
+		p.quickAt = now
+	}
 	if p.closed {
 		p.mu.Unlock()
 		r.Responder.Fail(503, "the server is shutting down")
@@ -124,7 +131,7 @@ func (p *Pool) Dispatch(r *Request) {
 	}
 	rush := p.trying.Load() > 0 || p.rushing && p.rushes(now)
 	m := p.leastLoaded()
-	if m == nil || p.queue.len > 0 {
+	if m == nil || p.queue.lane(r).first != nil || r.slow && !p.admitsSlow(now) {
 		if p.queue.len >= p.config().QueueLimit && !rush {
 			waiting := p.queue.len
 			p.mu.Unlock()
@@ -178,8 +185,13 @@ func (p *Pool) leastLoaded() *member {
 // refill gives m as many waiting requests as there is room for; one with a body file is the last. The lock is held; the file is to be
 // sent without.
 func (p *Pool) refill(m *member, now time.Time) (body delivery) {
-	for body.body == nil && m.state == serving && p.queue.first != nil && m.room(p.queue.first) {
-		body = m.take(p.queue.pop(), now)
+	for body.body == nil && m.state == serving {
+		r := p.next(now)
+		if r == nil || !m.room(r) {
+			break
+		}
+		p.queue.remove(r)
+		body = m.take(r, now)
 	}
 	return body
 }
@@ -256,7 +268,7 @@ func (p *Pool) Shutdown(ctx context.Context) {
 	}
 	p.mu.Lock()
 	var left []*Request
-	for p.queue.first != nil {
+	for p.queue.len > 0 {
 		left = append(left, p.queue.pop())
 	}
 	p.mu.Unlock()

@@ -24,6 +24,7 @@ run ->(env) {
   when "/pid" then [200, {}, [Process.pid.to_s]]
   when "/hold" then sleep 0.005 until File.exist?(env["QUERY_STRING"]); [200, {}, ["held by #{Process.pid}"]]
   when "/stuck" then sleep
+  when "/nap" then sleep 0.02; sleep 0.005 until env["QUERY_STRING"].empty? || File.exist?(env["QUERY_STRING"]); [200, {}, ["slept"]]
   when "/die" then Process.kill(:KILL, Process.pid); sleep
   when "/die-once" then File.exist?(env["QUERY_STRING"]) ? [200, {}, ["second time"]] : (File.write(env["QUERY_STRING"], ""); Process.kill(:KILL, Process.pid); sleep)
   when "/size" then [200, {}, [env["rack.input"].read.bytesize.to_s]]

@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"os"
-	"sync/atomic"
 	"time"
 
 	"serval/internal/wire"
@@ -23,6 +22,8 @@ type Request struct {
 	index   int       // that worker's, and its process id
 	pid     int
 	slot    *slot
+	class   uint32 // of its like (see costs)
+	slow    bool   // they have taken long
 	queued  bool
 	began   bool // the response began
 	retried bool
@@ -72,61 +73,3 @@ type Responder interface {
 
 // Give takes a hijacked socket. It closes the file.
 type Give func(socket *os.File, leftover []byte)
-
-// queue holds the requests that wait for a thread, oldest first. Anyone may leave from the middle.
-type queue struct {
-	first, last *Request
-	len         int
-	some        atomic.Bool // len is not 0; for those who do not have the lock
-}
-
-func (q *queue) push(r *Request) {
-	r.queued, r.prev, r.next = true, q.last, nil
-	if q.last == nil {
-		q.first = r
-	} else {
-		q.last.next = r
-	}
-	q.last = r
-	q.len++
-	q.some.Store(true)
-}
-
-// pushFront puts r before all others: it has waited already, in a worker that died.
-func (q *queue) pushFront(r *Request) {
-	r.queued, r.prev, r.next = true, nil, q.first
-	if q.first == nil {
-		q.last = r
-	} else {
-		q.first.prev = r
-	}
-	q.first = r
-	q.len++
-	q.some.Store(true)
-}
-
-func (q *queue) remove(r *Request) {
-	if r.prev == nil {
-		q.first = r.next
-	} else {
-		r.prev.next = r.next
-	}
-	if r.next == nil {
-		q.last = r.prev
-	} else {
-		r.next.prev = r.prev
-	}
-	r.queued, r.prev, r.next = false, nil, nil
-	q.len--
-	if q.len == 0 {
-		q.some.Store(false)
-	}
-}
-
-func (q *queue) pop() *Request {
-	r := q.first
-	if r != nil {
-		q.remove(r)
-	}
-	return r
-}

@@ -20,6 +20,7 @@ serval/internal/worker: loop wire
 serval/internal/loop:
 serval/internal/config: envfile
 serval/internal/envfile:
+serval/internal/account:
 serval/internal/atomicfile:
 serval/internal/control: atomicfile listener
 serval/internal/pidfile: atomicfile
@@ -36,7 +37,7 @@ serval/internal/finding:
 serval/internal/sequence:
 serval/internal/plan: sequence
 serval/internal/procfile: finding plan
-serval/internal/bluepill: atomicfile finding installation plan process sequence
+serval/internal/bluepill: account atomicfile finding installation plan process sequence
 serval/internal/process:
 serval/internal/manifest: finding plan sequence
 serval/internal/analysis: atomicfile finding manifest plan procfile sequence
@@ -49,7 +50,7 @@ serval/ruby:
 serval/internal/generation: config worker
 serval/internal/backend: installation plan process procfile restart supervisor worker
 serval/internal/restart: control installation plan process site
-serval/internal/supervisor: health process sequence
+serval/internal/supervisor: account health process sequence
 `
 
 func TestDependenciesPointOneWay(t *testing.T) {

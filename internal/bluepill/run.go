@@ -6,17 +6,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"serval/internal/account"
 	"serval/internal/atomicfile"
 	"serval/internal/process"
 )
@@ -35,55 +32,32 @@ func (p *Process) identity() (identity, error) {
 	var who identity
 	who.credential = &syscall.Credential{}
 	if p.User != "" {
-		u, err := user.Lookup(p.User)
+		u, err := account.User(p.User)
 		if err != nil {
-			u, err = user.LookupId(p.User)
-		}
-		if err != nil {
-			return who, fmt.Errorf("there is no user %q", p.User)
+			return who, err
 		}
 		who.home = u.HomeDir
-		who.credential.Uid, who.credential.Gid = number(u.Uid), number(u.Gid)
+		who.credential.Uid, who.credential.Gid = account.Number(u.Uid), account.Number(u.Gid)
 	}
-	for i, name := range append([]string{p.UserGroup}, p.UserGroups...) {
-		if name == "" {
-			continue
-		}
-		g, err := user.LookupGroup(name)
+	if p.UserGroup != "" {
+		gid, err := account.Group(p.UserGroup)
 		if err != nil {
-			g, err = user.LookupGroupId(name)
+			return who, err
 		}
-		if err != nil {
-			return who, fmt.Errorf("there is no group %q", name)
-		}
-		if i == 0 {
-			who.credential.Gid = number(g.Gid)
-		}
-		who.credential.Groups = append(who.credential.Groups, number(g.Gid))
+		who.credential.Gid, who.credential.Groups = gid, []uint32{gid}
 	}
-	return who, nil
-}
-
-func number(text string) uint32 {
-	n, _ := strconv.ParseUint(text, 10, 32) //nolint:errcheck // the user database has numbers
-	return uint32(n)
+	more, err := account.Groups(p.UserGroups)
+	who.credential.Groups = append(who.credential.Groups, more...)
+	return who, err
 }
 
 // as does something with files as that user, so that root neither writes nor makes what the user could not.
 func (who identity) as(do func() error) error {
-	if who.credential == nil {
+	c := who.credential
+	if c == nil {
 		return do()
 	}
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocks: the thread, which is somebody else now, ends with this function
-		err := errors.Join(unix.Setfsgid(int(who.credential.Gid)), unix.Setfsuid(int(who.credential.Uid)))
-		if err == nil {
-			err = do()
-		}
-		done <- err
-	}()
-	return <-done
+	return account.Account{UID: c.Uid, GID: c.Gid, Groups: c.Groups}.Do(do)
 }
 
 // command makes a command of words, to be run as the process is.

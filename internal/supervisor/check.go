@@ -110,11 +110,10 @@ func (w *watch) ask(ctx context.Context) error {
 		Env: w.spec.Env, Directory: w.spec.Directory,
 	}
 	if w.check.Kind == Command && (w.spec.User != "" || w.spec.Group != "") {
-		account, err := lookUp(w.spec)
-		if err != nil {
+		var err error
+		if question.Credential, err = credential(w.spec); err != nil {
 			return err
 		}
-		question.Credential = account.credential()
 	}
 	if err := question.Ask(ctx); err != nil {
 		return fmt.Errorf("fails its health check: %w", err)

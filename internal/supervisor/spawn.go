@@ -7,14 +7,13 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"serval/internal/account"
 	"serval/internal/process"
 )
 
@@ -65,11 +64,9 @@ func spawn(s Spec, out *os.File) (*running, error) {
 	defer null.Close()
 	attr := &syscall.SysProcAttr{Setsid: true}
 	if s.User != "" || s.Group != "" {
-		account, err := lookUp(s)
-		if err != nil {
+		if attr.Credential, err = credential(s); err != nil {
 			return nil, err
 		}
-		attr.Credential = account.credential()
 	}
 	pid, err := syscall.ForkExec(program, s.Argv, &syscall.ProcAttr{
 		Dir: s.Directory, Env: s.Env, Sys: attr,
@@ -159,27 +156,18 @@ func find(s Spec) (string, error) {
 	return "", fmt.Errorf("there is no program %s in PATH (%s): install it, or put the command right", name, path)
 }
 
-// account is who a process runs as.
-type account struct {
-	uid, gid uint32
-	groups   []uint32
-}
-
-func (a account) credential() *syscall.Credential {
-	// Whoever is no root may not set groups, not even to those that there are.
-	return &syscall.Credential{Uid: a.uid, Gid: a.gid, Groups: a.groups, NoSetGroups: os.Geteuid() != 0}
-}
-
-// lookUp finds out who a spec means.
-func lookUp(s Spec) (account, error) {
-	var a account
-	u, err := findUser(s.User)
+// accountOf finds out who a spec means.
+func accountOf(s Spec) (a account.Account, err error) {
+	u, err := user.Current()
+	if s.User != "" {
+		u, err = account.User(s.User)
+	}
 	if err != nil {
 		return a, err
 	}
-	gid := u.Gid
+	a.UID, a.GID = account.Number(u.Uid), account.Number(u.Gid)
 	if s.Group != "" {
-		if gid, err = findGroup(s.Group); err != nil {
+		if a.GID, err = account.Group(s.Group); err != nil {
 			return a, err
 		}
 	}
@@ -187,66 +175,30 @@ func lookUp(s Spec) (account, error) {
 	if len(groups) == 0 {
 		groups, _ = u.GroupIds() //nolint:errcheck // a number without a name is in no groups
 	}
-	a.uid, a.gid = number(u.Uid), number(gid)
-	for _, group := range groups {
-		id, err := findGroup(group)
-		if err != nil {
-			return a, err
-		}
-		a.groups = append(a.groups, number(id))
-	}
-	return a, nil
+	a.Groups, err = account.Groups(groups)
+	return a, err
 }
 
-func findUser(name string) (*user.User, error) {
-	if name == "" {
-		return user.Current()
-	}
-	u, err := user.Lookup(name)
+// credential is who a spec's process is.
+func credential(s Spec) (*syscall.Credential, error) {
+	a, err := accountOf(s)
 	if err != nil {
-		if u, err = user.LookupId(name); err != nil {
-			return nil, fmt.Errorf("there is no user %q on this host", name)
-		}
+		return nil, err
 	}
-	return u, nil
+	// Whoever is no root may not set groups, not even to those that there are.
+	return &syscall.Credential{Uid: a.UID, Gid: a.GID, Groups: a.Groups, NoSetGroups: os.Geteuid() != 0}, nil
 }
 
-func findGroup(name string) (id string, err error) {
-	g, err := user.LookupGroup(name)
-	if err != nil {
-		if g, err = user.LookupGroupId(name); err != nil {
-			return "", fmt.Errorf("there is no group %q on this host", name)
-		}
-	}
-	return g.Gid, nil
-}
-
-func number(text string) uint32 {
-	n, _ := strconv.ParseUint(text, 10, 32) //nolint:errcheck // the system's own
-	return uint32(n)
-}
-
-// asUser does something with files as the user of a spec: a directory that he may write to could have links of his anywhere,
-// and root would follow them.
+// asUser does something with files as the user of a spec.
 func asUser(s Spec, do func() error) error {
 	if s.User == "" && s.Group == "" || os.Geteuid() != 0 {
 		return do()
 	}
-	a, err := lookUp(s)
+	a, err := accountOf(s)
 	if err != nil {
 		return err
 	}
-	runtime.LockOSThread() // file system ids are a thread's own (setfsuid(2))
-	defer runtime.UnlockOSThread()
-	defer unix.SetfsgidRetGid(os.Getegid()) //nolint:errcheck // back to root, which never fails
-	defer unix.SetfsuidRetUid(os.Geteuid()) //nolint:errcheck // as above
-	if _, err := unix.SetfsgidRetGid(int(a.gid)); err != nil {
-		return err
-	}
-	if _, err := unix.SetfsuidRetUid(int(a.uid)); err != nil {
-		return err
-	}
-	return do()
+	return a.Do(do)
 }
 
 // openLog opens the log of a spec for its process to append to. The process holds it itself, so that nothing is lost, and nobody

@@ -23,9 +23,10 @@ import (
 // sentinelLook. Where it could not, nobody could: the machine below this one had something else to do. It is a process of its own, so that
 // what the benchmark does is not in its way.
 type sentinel struct {
-	cmd  *exec.Cmd
-	stop context.CancelFunc
-	over chan struct{} // closed when all that it said is known
+	cmd   *exec.Cmd
+	stop  context.CancelFunc
+	over  chan struct{}  // closed when all that it said is known
+	calls sync.WaitGroup // the goroutine that calls sendFirst
 
 	mu    sync.Mutex
 	stood []generator.Span
@@ -35,6 +36,8 @@ const (
 	sentinelWord  = "sentinel" // by which this program is told to be one
 	sentinelLook  = 500 * time.Microsecond
 	sentinelLeast = time.Millisecond // what is said, at least
+
+	sendFirstEvery = 20 * time.Millisecond
 )
 
 // Priorities of the real-time class, which goes before all others.
@@ -75,6 +78,7 @@ func startSentinel() (*sentinel, error) {
 		return nil, err
 	}
 	go s.listen(said)
+	s.calls.Go(func() { goOnSendingFirst(ctx) })
 	return s, nil
 }
 
@@ -98,6 +102,7 @@ func (s *sentinel) dismiss() {
 	}
 	s.stop()
 	<-s.over
+	s.calls.Wait()
 	s.cmd.Wait() //nolint:errcheck // it was killed
 }
 
@@ -165,8 +170,21 @@ func goFirst(thread int, priority uint32) error {
 		Policy: unix.SCHED_FIFO, Priority: priority, Flags: unix.SCHED_FLAG_RESET_ON_FORK}, 0))
 }
 
-// sendFirst has the threads of this process go before all others. Those that come later are not among them, so this is done before each
-// measurement.
+// goOnSendingFirst does so for threads that come later, too: Go starts one for each request that waits in the kernel.
+func goOnSendingFirst(ctx context.Context) {
+	again := time.NewTicker(sendFirstEvery)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+			sendFirst() //nolint:errcheck // it was allowed before
+		}
+	}
+}
+
+// sendFirst has the threads that this process has just now go before all others.
 func sendFirst() error {
 	threads, err := filepath.Glob("/proc/self/task/*")
 	if err != nil {

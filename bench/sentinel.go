@@ -58,6 +58,7 @@ func (b *bench) postSentinel() *sentinel {
 		b.logf("the machine's pauses are not known: %v", err)
 		return nil
 	}
+	s.calls.Go(func() { goOnSendingFirst(s.over) })
 	return s
 }
 
@@ -78,7 +79,6 @@ func startSentinel() (*sentinel, error) {
 		return nil, err
 	}
 	go s.listen(said)
-	s.calls.Go(func() { goOnSendingFirst(ctx) })
 	return s, nil
 }
 
@@ -171,12 +171,12 @@ func goFirst(thread int, priority uint32) error {
 }
 
 // goOnSendingFirst does so for threads that come later, too: Go starts one for each request that waits in the kernel.
-func goOnSendingFirst(ctx context.Context) {
+func goOnSendingFirst(over <-chan struct{}) {
 	again := time.NewTicker(sendFirstEvery)
 	defer again.Stop()
 	for {
 		select {
-		case <-ctx.Done():
+		case <-over:
 			return
 		case <-again.C:
 			sendFirst() //nolint:errcheck // it was allowed before

@@ -24,6 +24,7 @@ type Loop struct {
 	hold   atomic.Pointer[func() (bool, time.Duration)]
 
 	alarms atomic.Pointer[[]*Alarm]
+	shared atomic.Pointer[[]Shared]
 	asleep atomic.Int64 // until when the thread sleeps, as Alarm.at; 0: it does not
 
 	mu      sync.Mutex // guards following
@@ -186,6 +187,7 @@ func (l *Loop) run() {
 			runtime.Gosched()
 		}
 		left := l.strike(now)
+		l.look()
 		if busy, rest := l.held(); busy {
 			if rest > 0 {
 				pause(rest)
@@ -215,8 +217,12 @@ type batch struct {
 
 // take waits for events and does their work.
 func (b *batch) take(epoll int, wait time.Duration) {
+	if wait != 0 && !b.loop.doze() {
+		wait = 0
+	}
 	events := poll(epoll, b.events[:], wait)
 	b.loop.asleep.Store(0)
+	b.loop.wake()
 	for i := range events {
 		if events[i].Fd != nested {
 			b.loop.call(&events[i])

@@ -29,6 +29,7 @@ type Socket struct {
 	loop    *Loop      // nil: it is not watched
 	watched int32      // the loop's generation of it
 	prompt  bool
+	shared  Shared // nil: there is no memory to look at as well
 
 	in  gate
 	out gate
@@ -188,6 +189,7 @@ func (s *Socket) unwatch() bool {
 		return false
 	}
 	if s.loop != nil {
+		s.unshare()
 		s.loop.remove(s.fd, s.watched, s.prompt)
 		s.loop = nil
 	}

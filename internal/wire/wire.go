@@ -11,7 +11,7 @@ import (
 // Type says what a frame is.
 type Type uint8
 
-// The frames of the front (1–9) and of the worker (10–19).
+// The frames of the front (1–9) and of the worker (10–20).
 const (
 	Define  Type = 1
 	Request Type = 2
@@ -25,11 +25,14 @@ const (
 	Hints    Type = 16
 	Hijack   Type = 17
 	Free     Type = 18
+	Outbox   Type = 19
+	Bell     Type = 20
 )
 
 var typeNames = map[Type]string{
 	Define: "DEFINE", Request: "REQUEST", Response: "RESPONSE", Head: "HEAD", Chunk: "CHUNK", End: "END",
 	File: "FILE", Stream: "STREAM", Hints: "HINTS", Hijack: "HIJACK", Free: "FREE",
+	Outbox: "OUTBOX", Bell: "BELL",
 }
 
 func (t Type) String() string {

@@ -57,6 +57,8 @@ type Worker struct {
 	sender  sender
 	reader  *reader
 
+	outbox *outbox // nil: it has none; guarded by reading
+
 	reading sync.Mutex // held by who reads frames: the loop's thread, and at last the goroutine that runs the worker
 	deaf    bool       // nothing is read any more; guarded by reading
 	failing sync.WaitGroup
@@ -240,7 +242,11 @@ func (w *Worker) readLast() {
 	w.reading.Lock()
 	defer w.reading.Unlock()
 	w.readFrames()
+	w.takeOut()
 	w.deaf = true
+	if w.outbox != nil {
+		w.outbox.close()
+	}
 }
 
 // readFrames hands the frames that are there to the handler.
@@ -251,13 +257,22 @@ func (w *Worker) readFrames() {
 			err = w.handleFrames()
 		}
 		if err != nil {
-			w.deaf = true
-			w.failing.Go(func() { w.readFailed(err) })
+			w.takeOut() // what it has said until then
+			w.fail(err)
 		}
 		if drained && !w.conn.Ended() || !came {
 			return
 		}
 	}
+}
+
+// fail is called when the worker cannot be heard any more.
+func (w *Worker) fail(err error) {
+	if w.deaf {
+		return
+	}
+	w.deaf = true
+	w.failing.Go(func() { w.readFailed(err) })
 }
 
 // readFailed ends a worker that cannot be heard any more.
@@ -295,7 +310,15 @@ func (w *Worker) handleFrames() error {
 			break
 		}
 		var file *os.File
-		if f.Type == wire.File || f.Type == wire.Stream {
+		switch f.Type {
+		case wire.Bell:
+			continue // the loop is awake, that was all
+		case wire.Outbox:
+			if err := w.share(w.reader.file("outbox")); err != nil {
+				return err
+			}
+			continue
+		case wire.File, wire.Stream:
 			file = w.reader.file(f.Type.String())
 		}
 		if err := w.handler.Frame(f, file); err != nil {
@@ -304,6 +327,60 @@ func (w *Worker) handleFrames() error {
 	}
 	w.sender.flush()
 	return w.reader.unclaimed()
+}
+
+// share takes an outbox of the worker's into use.
+func (w *Worker) share(file *os.File) error {
+	if w.outbox != nil {
+		return errors.New("it sent a second outbox")
+	}
+	box, err := openOutbox(file)
+	if err != nil {
+		return err
+	}
+	w.outbox = box
+	w.conn.Share(outboxOf{w, box})
+	return nil
+}
+
+// outboxOf is a worker's outbox as the loop sees it.
+type outboxOf struct {
+	worker *Worker
+	*outbox
+}
+
+// Look hands what is in the outbox to the handler.
+func (o outboxOf) Look() {
+	if !o.more() {
+		return
+	}
+	o.worker.reading.Lock()
+	defer o.worker.reading.Unlock()
+	o.worker.takeOut()
+}
+
+// takeOut hands the frames that are in the outbox to the handler.
+func (w *Worker) takeOut() {
+	if w.outbox == nil {
+		return
+	}
+	f := &w.reader.frame
+	for !w.deaf {
+		ok, err := w.outbox.next(f)
+		if err == nil && !ok {
+			break
+		}
+		if err == nil && f.Type != wire.Response {
+			err = fmt.Errorf("it put %s into its outbox", f.Type)
+		}
+		if err == nil {
+			err = w.handler.Frame(f, nil)
+		}
+		if err != nil {
+			w.fail(err)
+		}
+	}
+	w.sender.flush()
 }
 
 // Add puts a REQUEST frame into the worker's queue of frames; Flush sends it.
@@ -321,7 +398,7 @@ func (w *Worker) Flush() { w.sender.flush() }
 // FlushIfLast flushes unless more frames of the worker are at hand: then what they bring about may go in the same write.
 // Only the handler may call it, in Frame. It lets a worker go on while its last response is still being written.
 func (w *Worker) FlushIfLast() {
-	if !w.reader.more() {
+	if !w.reader.more() && (w.outbox == nil || !w.outbox.more()) {
 		w.sender.flush()
 	}
 }

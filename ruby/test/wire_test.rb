@@ -65,11 +65,11 @@ class WireTest < WorkerTest
     RUBY
     asked = FRAMES.select { |golden| %w[DEFINE REQUEST].include?(golden["name"]) && golden["flags"].zero? }
     front.send_bytes(asked.map { |golden| golden["hex"] }.join)
-    hello = front.frame
+    hello, body, upload = Array.new(3) { front.frame }.sort_by(&:id) # an outbox may be looked into before the socket
     golden = FRAMES.find { |frame| frame["name"] == "RESPONSE" }
     assert_equal golden["hex"], Frame.bytes(:response, hello.id, code: hello.code, head: hello.head, body: hello.body)
-    assert_equal '"name=J\xC3\xBCrgen\x00\xFF"', front.frame.body
-    assert_equal ["POST /upload 5", 0xffffffff], front.frame.then { |frame| [frame.body, frame.id] }
+    assert_equal '"name=J\xC3\xBCrgen\x00\xFF"', body.body
+    assert_equal ["POST /upload 5", 0xffffffff], [upload.body, upload.id]
   end
 
   def test_header_blocks_are_the_same_on_both_ways

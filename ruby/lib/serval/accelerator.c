@@ -7,6 +7,7 @@
  * Nothing here gives up the interpreter's lock, but for the Ruby methods that it calls; memory is the stack's or the garbage
  * collector's, so that an exception may come at any of these calls.
  */
+#define _GNU_SOURCE 1 /* memfd_create */
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
@@ -14,14 +15,17 @@
 #include <sys/uio.h>
 #include <time.h>
 #include <ruby.h>
+#include "outbox.h"
 
 #define PREFIX 16      /* bytes before a frame's head: wire.md */
 #define REQUEST 2      /* types of frames */
 #define RESPONSE 10
+#define BELL 20
+#define BUSY 1         /* a flag of RESPONSE */
 #define COPIED 16384   /* bytes of head and body that are copied, that a response is one piece (Responder::LONG) */
 #define LONGEST 262144 /* bytes of a body that goes in a frame (Wire::LONGEST_IN_FRAMES) */
 
-static ID iv_env, iv_id, iv_data, iv_at, id_id, id_flags, id_flatten, id_hint, id_write, id_write_rest;
+static ID iv_env, iv_id, iv_data, iv_at, iv_hinted, id_id, id_flags, id_flatten, id_hint, id_write, id_write_rest;
 
 static uint32_t number_at(const char *p) {
   const unsigned char *u = (const unsigned char *)p;
@@ -181,12 +185,14 @@ static VALUE reader_take(VALUE self) {
   return exchange;
 }
 
-/* --- a sender: writes responses on one socket --- */
+/* --- a sender: writes responses on one socket, or puts them into its outbox --- */
 
 struct sender {
   VALUE requests; /* Requests, for what does not go at once */
   VALUE mutex;    /* its: held while somebody waits for the socket in the middle of a frame */
   int socket;
+  struct outbox *box; /* NULL: there is none */
+  unsigned int forks; /* when there was none yet */
 };
 
 static void sender_mark(void *p) {
@@ -194,7 +200,13 @@ static void sender_mark(void *p) {
   rb_gc_mark(sender->requests), rb_gc_mark(sender->mutex);
 }
 
-static const rb_data_type_t sender_type = { .wrap_struct_name = "Serval::Accelerator::Sender", .function = { .dmark = sender_mark, .dfree = RUBY_DEFAULT_FREE } };
+static void sender_free(void *p) {
+  struct sender *sender = p;
+  if (sender->box) outbox_close(sender->box);
+  xfree(sender);
+}
+
+static const rb_data_type_t sender_type = { .wrap_struct_name = "Serval::Accelerator::Sender", .function = { .dmark = sender_mark, .dfree = sender_free } };
 
 static VALUE sender_allocate(VALUE class) {
   struct sender *sender;
@@ -209,6 +221,15 @@ static VALUE sender_initialize(VALUE self, VALUE requests, VALUE mutex, VALUE so
   sender->socket = NUM2INT(socket);
   sender->requests = requests, sender->mutex = mutex;
   return self;
+}
+
+/* Sender#outbox: makes one and returns the descriptor that the front has to get, or nil. */
+static VALUE sender_outbox(VALUE self) {
+  struct sender *sender = rb_check_typeddata(self, &sender_type);
+  int fd;
+  if (sender->box || !(sender->box = outbox_open(&fd))) return Qnil;
+  sender->forks = forks;
+  return INT2NUM(fd);
 }
 
 struct block {
@@ -278,6 +299,18 @@ static void send_frame(struct sender *sender, const char *bytes, size_t length, 
   rb_funcall(sender->requests, id_write_rest, 1, rest_of(bytes, length, tail, (size_t)sent));
 }
 
+/* Puts a frame into the outbox, if that can be, and says whether it did. */
+static int post(struct sender *sender, const char *frame, size_t length) {
+  struct outbox *box = sender->box;
+  int ring;
+  if (!box || sender->forks != forks || !outbox_open_for_frames(box) || !outbox_put(box, frame, length, &ring)) return 0;
+  if (ring) {
+    char bell[PREFIX] = { 0, 0, 0, PREFIX - 4, BELL };
+    send_frame(sender, bell, PREFIX, Qnil);
+  }
+  return 1;
+}
+
 /* The only part of a body, if that is a String to be sent from where it is; else nil. */
 static VALUE long_part(VALUE body) {
   VALUE part = RARRAY_LEN(body) == 1 ? rb_ary_entry(body, 0) : Qnil;
@@ -308,7 +341,9 @@ static VALUE sender_respond(VALUE self, VALUE exchange, VALUE status, VALUE head
   put_number(frame + 12, (uint32_t)size);
   size_t of_tail = NIL_P(tail) ? 0 : (size_t)RSTRING_LEN(tail); /* last: other threads may have run in these calls */
   put_number(frame, (uint32_t)(length + of_tail) - 4);
-  send_frame(sender, frame, length, tail);
+  /* What the front must not read before a frame that comes by the socket, goes there as well: FREE follows, or hints came before. */
+  int alone = NIL_P(tail) && !(flags & BUSY) && !RTEST(rb_attr_get(exchange, iv_hinted));
+  if (!alone || !post(sender, frame, length)) send_frame(sender, frame, length, tail);
   RB_GC_GUARD(tail);
   return Qtrue;
 }
@@ -326,8 +361,10 @@ void Init_accelerator(void) {
   VALUE sender = rb_define_class_under(accelerator, "Sender", rb_cObject);
   rb_define_alloc_func(sender, sender_allocate);
   rb_define_method(sender, "initialize", sender_initialize, 3);
+  rb_define_method(sender, "outbox", sender_outbox, 0);
   rb_define_method(sender, "respond", sender_respond, 4);
-  iv_env = rb_intern("@env"), iv_id = rb_intern("@id"), iv_data = rb_intern("@data"), iv_at = rb_intern("@at"), id_id = rb_intern("id"), id_flags = rb_intern("last_flags");
+  pthread_atfork(NULL, NULL, forked);
+  iv_env = rb_intern("@env"), iv_id = rb_intern("@id"), iv_data = rb_intern("@data"), iv_at = rb_intern("@at"), iv_hinted = rb_intern("@hinted"), id_id = rb_intern("id"), id_flags = rb_intern("last_flags");
   id_flatten = rb_intern("flatten"), id_hint = rb_intern("hint");
   id_write = rb_intern("write"), id_write_rest = rb_intern("write_rest");
 }

@@ -54,6 +54,7 @@ module Serval
     def hint(headers)
       return if @answered
 
+      @hinted = true
       frame = Wire.frame(Wire::HINTS, @id, head: Headers.encode_with_care(headers))
       Wire.uninterrupted { @runtime.requests.write(frame) }
       nil

@@ -94,6 +94,12 @@ module Serval
       Accelerator::Sender.new(self, @write, @socket.fileno)
     end
 
+    # Has +sender+ make an outbox, and tells the front.
+    def share_outbox(sender)
+      fd = sender.outbox
+      IO.open(fd) { |memory| write_with(memory, Wire.frame(Wire::OUTBOX, 0)) } if fd
+    end
+
     # Sends +frame+ with a descriptor at its first byte.
     def write_with(io, frame)
       @write.synchronize do

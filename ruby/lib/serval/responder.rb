@@ -20,7 +20,7 @@ module Serval
       @to_ary_closes = rack.to_i >= 3
     end
 
-    # From now on the usual responses are written in C.
+    # From now on the usual responses are written in C, by the Sender that this returns.
     def accelerate
       @sender = @requests.sender
     end

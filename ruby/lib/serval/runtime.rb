@@ -115,7 +115,7 @@ module Serval
 
     def accelerate
       @reader = Accelerator::Reader.new(@requests, @env.accelerate, self, Exchange, StringIO)
-      @responder.accelerate
+      @requests.share_outbox(@responder.accelerate)
     end
 
     # The main thread waits, and forks when it is asked to: the thread that forks is the main one of the new process.

@@ -20,6 +20,8 @@ module Serval
     HINTS = 16
     HIJACK = 17
     FREE = 18
+    OUTBOX = 19
+    BELL = 20
 
     BODY_FILE = 1 # a flag of REQUEST
     BUSY = 1

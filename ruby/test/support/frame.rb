@@ -27,7 +27,7 @@ end
 
 Frame::NAMES = {
   1 => :define, 2 => :request, 10 => :response, 11 => :head, 12 => :chunk, 13 => :end, 14 => :file, 15 => :stream,
-  16 => :hints, 17 => :hijack, 18 => :free
+  16 => :hints, 17 => :hijack, 18 => :free, 19 => :outbox, 20 => :bell
 }.freeze
 
 class Frame

@@ -5,6 +5,7 @@ require "socket"
 require "tmpdir"
 require "fileutils"
 require_relative "frame"
+require_relative "outbox"
 
 # Plays the front to a real worker process: starts worker.rb with its four descriptors and talks frames with it.
 class Front
@@ -39,6 +40,7 @@ class Front
     @log = File.join(@directory, "stderr.log")
     @buffer = String.new
     @descriptors = []
+    @kept = []
     @next_id = 0
     spawn(env, ruby, DEFAULTS.merge(settings))
   end
@@ -100,24 +102,28 @@ class Front
 
   # --- responses ---
 
-  # The next frame from the worker; nil at the end of file.
+  # The next frame from the worker, whichever way it comes; nil at the end of file.
   def frame(patience: PATIENCE)
     deadline = clock + patience
-    until (frame = Frame.take(@buffer))
+    @outbox&.wake
+    until (frame = @outbox&.take || next_of_socket)
+      next if @outbox && !@outbox.doze
+
       wait_for(@requests, deadline, "a frame")
-      return if fill.empty?
+      return @outbox&.take if fill.empty?
+
+      @outbox&.wake
     end
-    frame.io = @descriptors.shift if %i[file stream].include?(frame.name)
     frame
+  ensure
+    @outbox&.doze
   end
 
   # All frames for request +id+ up to the one that frees its thread, put together.
   def response(id, patience: PATIENCE)
     response = Response.new(nil, nil, String.new, [])
     loop do
-      frame = frame(patience: patience) or raise Timeout, "end of file before the response was whole"
-      raise "a frame for request #{frame.id} while waiting for #{id}" unless frame.id == id
-
+      frame = frame_of(id, patience) or raise Timeout, "end of file before the response was whole"
       add(response, frame)
       return response if over?(frame)
     end
@@ -207,6 +213,27 @@ class Front
     @pid = Process.spawn(env, RbConfig.ruby, *ruby, WORKER, 3 => requests, 4 => control, 5 => wake, 6 => @wake,
                          :chdir => @directory, %i[out err] => @log)
     [requests, control, wake].each(&:close)
+  end
+
+  # The next frame for request +id+. Others may come before it: two ways lead here.
+  def frame_of(id, patience)
+    kept = @kept.index { |frame| frame.id == id }
+    return @kept.delete_at(kept) if kept
+
+    while (frame = frame(patience: patience))
+      return frame if frame.id == id
+
+      @kept << frame
+    end
+  end
+
+  def next_of_socket
+    while (frame = Frame.take(@buffer))
+      frame.io = @descriptors.shift if %i[file stream outbox].include?(frame.name)
+      return frame unless %i[outbox bell].include?(frame.name)
+
+      @outbox = Outbox.new(IO.for_fd(frame.io.fileno, "r+b").tap { frame.io.autoclose = false }) if frame.name == :outbox
+    end
   end
 
   def fill

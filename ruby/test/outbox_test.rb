@@ -1,0 +1,127 @@
+# frozen_string_literal: true
+
+require_relative "support/worker_test"
+require_relative "../lib/serval/requests"
+require_relative "../lib/serval/responder"
+require_relative "../lib/serval/accelerator"
+
+# What goes into the outbox, and what by the socket.
+class OutboxTest < WorkerTest
+  LIBRARY = Serval::Accelerator::Library.new(Front::LIBRARIES)
+
+  # An exchange as responder.rb knows it.
+  Request = Struct.new(:id, :last_flags) do
+    def head?
+      false
+    end
+
+    def hint
+      @hinted = true
+    end
+  end
+
+  def setup
+    LIBRARY.build
+    LIBRARY.load
+    @front, worker = UNIXSocket.pair
+    requests = Serval::Requests.new(worker)
+    @responder = Serval::Responder.new(requests, rack: "2.2.9")
+    requests.share_outbox(@responder.accelerate)
+    _, _, _, rights = @front.recvmsg(100, 0, 100, scm_rights: true)
+    @file = rights.unix_rights.first
+    @file.autoclose = false
+  end
+
+  def teardown
+    @front.close
+  end
+
+  # As the front takes it into use.
+  def outbox
+    @outbox ||= Outbox.new(File.for_fd(@file.fileno, "r+b"))
+  end
+
+  def answer(body = "x", request = Request.new(1, 0))
+    @responder.respond(request, 200, {}, [body])
+  end
+
+  # The next frame of the socket, nil if there is none.
+  def sent
+    bytes = @front.recv_nonblock(300_000, exception: false)
+    Frame.take(bytes) unless bytes == :wait_readable
+  end
+
+  def test_a_front_that_knows_of_none_gets_everything_by_the_socket
+    3.times do
+      answer
+      assert_equal "x", sent.body
+    end
+  end
+
+  def test_while_the_front_is_awake_responses_take_no_system_call
+    outbox.wake
+    answer("first")
+    answer("second")
+    assert_nil sent
+    assert_equal %w[first second], [outbox.take, outbox.take].map(&:body)
+    assert_nil outbox.take
+  end
+
+  def test_a_front_that_sleeps_is_woken_by_the_response_itself_and_not_by_those_after_it
+    outbox.doze
+    answer("wakes")
+    answer("follows")
+    assert_equal [:response, "wakes"], sent.then { |frame| [frame.name, frame.body] }
+    assert_nil sent
+    assert_equal "follows", outbox.take.body
+  end
+
+  def test_what_must_not_overtake_or_is_long_goes_by_the_socket
+    outbox.wake
+    hinted = Request.new(1, 0).tap(&:hint)
+    [["busy", Request.new(1, Frame::BUSY)], ["hinted", hinted], ["x" * 20_000, Request.new(1, 0)]].each do |body, request|
+      answer(body, request)
+      assert_equal body, sent.body
+    end
+    answer("eager", Request.new(1, Frame::EAGER))
+    assert_equal "eager", outbox.take.body
+  end
+
+  def test_what_finds_no_room_goes_by_the_socket
+    outbox.wake
+    answer("a" * 16_000) while (frame = sent).nil?
+    assert_equal 16_000, frame.body.bytesize
+    kept = []
+    while (frame = outbox.take)
+      kept << frame.body.bytesize
+    end
+    assert_operator kept.size, :>=, 3
+    answer("again")
+    assert_equal "again", outbox.take.body
+  end
+
+  def test_frames_of_all_sizes_lie_whole_in_it_wherever_it_ends
+    outbox.wake
+    random = Random.new(5)
+    2000.times do |i|
+      bodies = Array.new(random.rand(1..4)) { (97 + i % 26).chr * random.rand(random.rand(2).zero? ? 100 : 15_000) }
+      bodies.each { |body| answer(body) }
+      bodies.each { |body| assert_equal body, outbox.take.body }
+    end
+  end
+
+  def test_a_process_that_was_forked_uses_the_socket
+    outbox.wake
+    pid = fork do
+      answer("of the child")
+      exit!(0)
+    end
+    Process.wait(pid)
+    assert_equal "of the child", sent.body
+    assert_nil outbox.take
+  end
+
+  def test_the_memory_cannot_be_cut
+    assert_raises(SystemCallError) { File.for_fd(@file.fileno, "r+b", autoclose: false).truncate(0) }
+  end
+end

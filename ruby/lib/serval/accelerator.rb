@@ -24,7 +24,15 @@ module Serval
 
     # The rest.
     def complete
-      Thread.new { use }.name = "serval accelerator" if @wish == "auto" && !@used
+      return unless @wish == "auto" && !@used
+
+      @completing = Thread.new { use }
+      @completing.name = "serval accelerator"
+    end
+
+    # Waits until that is done, for so many seconds at most: who forks in its midst would leave files open in the new process.
+    def await(limit)
+      @completing&.join(limit)
     end
 
     private

@@ -105,6 +105,7 @@ module Serval
     def promote(id, socket, text)
       @errands << lambda do
         @control.answer(id) do
+          @accelerator.await(5)
           @crew.stand_still { Offspring.fork(-> { make_way(socket) }) { become_mold(Settings.new(text, role: "mold")) } }
         end
         socket.close

@@ -99,6 +99,7 @@ module Serval
     # The pipe is another process's from now on.
     def forget
       [@wake_in, @wake_out].each { |io| io.autoclose = false }
+      @members.each(&:forget)
     end
 
     private
@@ -201,6 +202,11 @@ module Serval
 
       def join
         @thread.join until @crew.dismissed? && !@thread.alive?
+      end
+
+      # The thread is another process's.
+      def forget
+        @schedule&.close
       end
 
       # Seconds for which the thread has waited for a processor, as far as the system tells.

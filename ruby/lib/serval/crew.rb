@@ -109,11 +109,16 @@ module Serval
       @still = Mutex.new
       @still.synchronize do
         deadline = clock + STAND
-        sleep 0.001 until running.empty? || clock > deadline
-        yield if running.empty?
+        sleep 0.001 until idle? || clock > deadline
+        yield if idle?
       end
     ensure
       @still = nil
+    end
+
+    # Whether all members are there, and none runs a request.
+    def idle?
+      running.empty? && @members.all?(&:begun)
     end
 
     def next_exchange(member)
@@ -180,7 +185,7 @@ module Serval
     # One thread of the crew, and the request it runs. Should the app end the thread, another one takes its place.
     class Member
       attr_accessor :exchange, :asleep, :served
-      attr_reader :thread
+      attr_reader :thread, :begun
 
       def initialize(crew, index)
         @crew = crew
@@ -191,8 +196,10 @@ module Serval
       def start
         @thread = Thread.new do
           @schedule = schedule
+          @begun = true
           @crew.work(self)
         ensure
+          @begun = false
           @schedule&.close
           @exchange = nil
           start unless @crew.dismissed?

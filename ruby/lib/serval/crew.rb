@@ -116,9 +116,9 @@ module Serval
       @still = nil
     end
 
-    # Whether all members are there, and none runs a request.
+    # Whether all members are there, unless they leave, and none runs a request.
     def idle?
-      running.empty? && @members.all?(&:begun)
+      running.empty? && (@dismissed || @members.all?(&:begun))
     end
 
     def next_exchange(member)

@@ -34,6 +34,8 @@ type member struct {
 	requests int       // that it has finished
 	before   int       // members that had its seat before it
 	expires  expiry    // when it is to be replaced
+
+	replies []reply // heard and not delivered; the worker calls for it, one thread at a time
 }
 
 // slot stands for one thread of a worker, or rather for the right to occupy one, now or soon (see room).
@@ -265,6 +267,19 @@ func (m *member) hear(f *wire.Frame) (r *Request, known bool, err error) {
 		}
 		return r, err == nil, err
 	}
+	m.freed(s, f, now)
+	body, refilled := p.refillOne(m, now)
+	p.mu.Unlock()
+	if refilled {
+		body.send()
+		m.worker.FlushIfLast()
+	}
+	return r, true, nil
+}
+
+// freed notes that the thread which ran the request in s is free, and how long it took. The pool's lock is held.
+func (m *member) freed(s *slot, f *wire.Frame, now time.Time) {
+	p := m.pool
 	m.pace.served(s.since, now)
 	p.costs.learn(s.class, now.Sub(s.since))
 	if s.slow {
@@ -282,18 +297,53 @@ func (m *member) hear(f *wire.Frame) (r *Request, known bool, err error) {
 	if m.requests == m.expires.requests {
 		m.ask(retirement{reason: m.expires.why(m.requests)})
 	}
-	held := m.held
-	body := p.refill(m, now)
-	refilled := m.held > held
-	if refilled {
-		p.rest.Store(int64(p.lull()))
+}
+
+// reply is a response and who waits for it.
+type reply struct {
+	request *Request
+	frame   *wire.Frame
+}
+
+// Answers takes responses that came together: the worker has its next requests before the first client has its answer, which
+// takes the front longer than the worker takes for a short request. See worker.Handler.
+func (m *member) Answers(frames []wire.Frame) (err error) {
+	p := m.pool
+	p.mu.Lock()
+	now := time.Now()
+	m.pace.progress(now)
+	for i := range frames {
+		f := &frames[i]
+		s := m.find(f.ID)
+		if s == nil {
+			continue
+		}
+		r := s.request
+		frees, broke := s.note(f)
+		if broke != nil {
+			err = broke
+			break
+		}
+		if frees {
+			m.freed(s, f, now)
+		}
+		if r != nil {
+			m.replies = append(m.replies, reply{r, f})
+		}
 	}
+	body, _ := p.refillOne(m, now)
 	p.mu.Unlock()
-	if refilled {
-		body.send()
-		m.worker.FlushIfLast()
+	body.send()
+	return err
+}
+
+// Deliver hands these to their clients.
+func (m *member) Deliver() {
+	for _, r := range m.replies {
+		r.request.Responder.Whole(int(r.frame.Code), r.frame.Head, r.frame.Body)
 	}
-	return r, true, nil
+	clear(m.replies)
+	m.replies = m.replies[:0]
 }
 
 // note takes a request out of its slot when its last frame has come, and says whether the thread is free. A frame out of

@@ -196,6 +196,16 @@ func (p *Pool) refill(m *member, now time.Time) (body delivery) {
 	return body
 }
 
+// refillOne is refill for a worker that has said something. It says whether there was something to give. The lock is held.
+func (p *Pool) refillOne(m *member, now time.Time) (body delivery, refilled bool) {
+	held := m.held
+	body = p.refill(m, now)
+	if refilled = m.held > held; refilled {
+		p.rest.Store(int64(p.lull()))
+	}
+	return body, refilled
+}
+
 // fill gives m as many waiting requests as there is room for.
 func (p *Pool) fill(m *member) {
 	for {

@@ -27,7 +27,9 @@ func (silent) Frame(_ *wire.Frame, file *os.File) error {
 	}
 	return nil
 }
-func (silent) RetireAsked() {}
+func (silent) Answers([]wire.Frame) error { return nil }
+func (silent) Deliver()                   {}
+func (silent) RetireAsked()               {}
 
 // app makes a directory with a config.ru that notes, in the file notes, who loaded it and where.
 func app(t *testing.T, dir string) (notes string) {

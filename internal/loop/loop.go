@@ -208,6 +208,9 @@ func (l *Loop) held() (busy bool, rest time.Duration) {
 	return false, 0
 }
 
+// lookEvery is after how many events the loop looks at shared memory: what is there may be what others wait for.
+const lookEvery = 16
+
 // batch is what a loop's thread works with.
 type batch struct {
 	loop   *Loop
@@ -224,6 +227,9 @@ func (b *batch) take(epoll int, wait time.Duration) {
 	b.loop.asleep.Store(0)
 	b.loop.wake()
 	for i := range events {
+		if i%lookEvery == lookEvery-1 {
+			b.loop.look()
+		}
 		if events[i].Fd != nested {
 			b.loop.call(&events[i])
 			continue

@@ -7,8 +7,10 @@ import (
 // Shared is memory that another process writes to while the loop is awake, instead of to a socket, which would take system
 // calls on both sides. Its methods are called by the loop's thread, several times a turn, and must not wait.
 type Shared interface {
-	// Look takes what is there.
+	// Look takes what is there, and lets others go on who wait for that. Answer follows, once all memories were looked at, and does
+	// what takes its time.
 	Look()
+	Answer()
 
 	// Doze says that the loop is about to sleep: who writes from now on has to wake it, by the socket. False: something is
 	// there already, and the loop does not sleep.
@@ -54,8 +56,12 @@ func (l *Loop) listShared() []Shared {
 
 // look takes what is in all memories.
 func (l *Loop) look() {
-	for _, m := range l.listShared() {
+	all := l.listShared()
+	for _, m := range all {
 		m.Look()
+	}
+	for _, m := range all {
+		m.Answer()
 	}
 }
 

@@ -17,12 +17,14 @@ import (
 // outbox is memory that a worker shares with the front, and puts whole responses into while the front is awake: then
 // neither needs a system call for them. docs/reference/outbox.md describes it; ruby/lib/serval/outbox.h is the other side.
 //
-// What is there may be anything, and change at any time: the app runs in the process that writes it. So a frame is copied
+// What is there may be anything, and change at any time: the app runs in the process that writes it. So all of it is copied
 // before it is looked at. Only its size can be relied on, which is sealed.
 type outbox struct {
 	mu     sync.Mutex // guards memory against being given back while it is used
 	memory []byte     // nil: it was given back
-	frame  []byte     // the copy of the frame that was taken last
+
+	taken  [outboxSize]byte // the copy of what was taken last
+	frames []wire.Frame     // in it
 }
 
 const (
@@ -105,30 +107,47 @@ func (o *outbox) there() bool {
 	return atomic.LoadUint32(o.number(outboxPut)) != atomic.LoadUint32(o.number(outboxTaken))
 }
 
-// next takes a frame out and decodes it into f, which is good until the next call. ok is false when there is none.
-func (o *outbox) next(f *wire.Frame) (ok bool, err error) {
+// take takes out all frames that are there. They are good until the next call. With an error, those before what is wrong are returned.
+func (o *outbox) take() (frames []wire.Frame, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.frames = o.frames[:0]
 	if o.memory == nil {
-		return false, nil
+		return nil, nil
 	}
 	taken, put := atomic.LoadUint32(o.number(outboxTaken)), atomic.LoadUint32(o.number(outboxPut))
-	if taken == put {
-		return false, nil
+	if put-taken > outboxSize {
+		return nil, fmt.Errorf("it says that there are %d bytes in its outbox", put-taken)
 	}
-	data, at := o.memory[outboxAt:], taken%outboxSize
-	if binary.BigEndian.Uint32(data[at:]) == 0 { // the next one did not fit in before the end
-		taken += outboxSize - at
-		at = 0
+	at := taken % outboxSize
+	ring := o.memory[outboxAt:]
+	n := copy(o.taken[:put-taken], ring[at:])
+	copy(o.taken[n:put-taken], ring)
+	atomic.StoreUint32(o.number(outboxTaken), put)
+	toEnd := outboxSize - at // of the ring, where a frame may have been put at the start instead
+	for left := o.taken[:put-taken]; len(left) > 0; {
+		if len(left) > int(toEnd) && binary.BigEndian.Uint32(left) == 0 {
+			left = left[toEnd:]
+			toEnd = outboxSize
+			continue
+		}
+		var f wire.Frame
+		length, err := wire.Need(left)
+		whole := (length + outboxStep - 1) &^ (outboxStep - 1)
+		if err != nil || whole == 0 || whole > len(left) {
+			return o.frames, fmt.Errorf("it put bytes into its outbox that are no frame (%d of %d, %v)", length, len(left), err)
+		}
+		if err := wire.Decode(left[:length], &f); err != nil {
+			return o.frames, err
+		}
+		if f.Type != wire.Response || f.Flags&wire.Busy != 0 {
+			return o.frames, fmt.Errorf("it put %s with flags %d into its outbox", f.Type, f.Flags)
+		}
+		o.frames = append(o.frames, f)
+		left = left[whole:]
+		toEnd -= uint32(whole)
 	}
-	length, err := wire.Need(data[at : at+4])
-	whole := (uint32(length) + outboxStep - 1) &^ (outboxStep - 1)
-	if err != nil || uint32(length) > outboxSize-at || whole > put-taken || put-taken > outboxSize {
-		return false, fmt.Errorf("it put bytes into its outbox that are no frame (%d of %d, %v)", length, put-taken, err)
-	}
-	o.frame = append(o.frame[:0], data[at:at+uint32(length)]...)
-	atomic.StoreUint32(o.number(outboxTaken), taken+whole)
-	return true, wire.Decode(o.frame, f)
+	return o.frames, nil
 }
 
 // close gives the memory back.

@@ -83,29 +83,25 @@ func TestWhatIsPutIntoAnOutboxComesOutInOrderHoweverItLies(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	var posted, taken uint32
 	var sizes []int
-	var f wire.Frame
 	for taken < 5000 {
 		body := bytes.Repeat([]byte{byte(posted)}, random.IntN(16<<10))
-		for random.IntN(3) > 0 && o.post(response(posted, body)) {
+		for random.IntN(4) > 0 && o.post(response(posted, body)) {
 			sizes = append(sizes, len(body))
 			posted++
 			body = bytes.Repeat([]byte{byte(posted)}, random.IntN(200))
 		}
-		for random.IntN(3) > 0 {
-			ok, err := o.next(&f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !ok {
-				if taken != posted || o.more() {
-					t.Fatalf("nothing came after %d of %d", taken, posted)
-				}
-				break
-			}
+		frames, err := o.take()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range frames {
 			if f.ID != taken || f.Type != wire.Response || len(f.Body) != sizes[taken] || bytes.Count(f.Body, []byte{byte(taken)}) != sizes[taken] {
 				t.Fatalf("frame %d of type %s with %d bytes came in place of %d with %d", f.ID, f.Type, len(f.Body), taken, sizes[taken])
 			}
 			taken++
+		}
+		if taken != posted || o.more() {
+			t.Fatalf("%d of %d came", taken, posted)
 		}
 	}
 }
@@ -134,14 +130,8 @@ func TestAnyBytesInAnOutboxAreBorne(t *testing.T) {
 		}
 		*o.number(outboxTaken) = uint32(random.IntN(64) * 16)
 		*o.number(outboxPut) = uint32(random.IntN(1 << (1 + random.IntN(31))))
-		var f wire.Frame
-		for range 100 {
-			if ok, err := o.next(&f); err != nil {
-				refused++
-				break
-			} else if !ok {
-				break
-			}
+		if _, err := o.take(); err != nil {
+			refused++
 		}
 		o.close()
 	}
@@ -160,13 +150,12 @@ func TestAnOutboxSaysWhetherTheFrontSleeps(t *testing.T) {
 	if o.Doze() || *o.number(outboxFront) != frontAwake {
 		t.Error("the front sleeps, though there is something")
 	}
-	var f wire.Frame
-	o.next(&f) //nolint:errcheck // it is there
+	o.take() //nolint:errcheck // it is there
 	if !o.Doze() {
 		t.Error("the front cannot sleep, though it has taken everything")
 	}
 	o.close()
-	if ok, err := o.next(&f); ok || err != nil || !o.Doze() || o.more() {
+	if frames, err := o.take(); len(frames) > 0 || err != nil || !o.Doze() || o.more() {
 		t.Error("something comes of an outbox that is closed")
 	}
 	o.Wake()
@@ -218,11 +207,12 @@ func TestARingWakesTheFrontForWhatIsInAnOutbox(t *testing.T) {
 
 func TestWorkersThatMisuseAnOutboxAreKilled(t *testing.T) {
 	for what, script := range map[string]string{
-		"second outbox":                     `share; share`,
-		"put CHUNK into its outbox":         `share; post(frame(CHUNK, 1)); say(20, 0)`,
-		"that are no frame":                 `share; post("\x7f" * 32); say(20, 0)`,
-		"could not be received":             `say(OUTBOX, 0)`,
-		"bytes into its outbox that are no": `share; BOX.pwrite([1 << 20].pack("L"), 0); say(20, 0)`,
+		"second outbox":                  `share; share`,
+		"put CHUNK with flags 0 into":    `share; post(frame(CHUNK, 1)); say(20, 0)`,
+		"put RESPONSE with flags 1 into": `share; post(frame(RESPONSE, 1, flags: 1)); say(20, 0)`,
+		"that are no frame":              `share; post("\x7f" * 32); say(20, 0)`,
+		"could not be received":          `say(OUTBOX, 0)`,
+		"1048576 bytes in its outbox":    `share; BOX.pwrite([1 << 20].pack("L"), 0); say(20, 0)`,
 	} {
 		w, _ := booted(t, outboxOfScript+`message("R");`+script+`; sleep`)
 		exit := awaitExit(t, w)
@@ -236,12 +226,11 @@ func TestTakingFromAnOutboxAllocatesNothing(t *testing.T) {
 	testkit.NeedNoRace(t)
 	o := anOutbox(t)
 	frame := response(1, make([]byte, 200))
-	var f wire.Frame
 	if n := testing.AllocsPerRun(1000, func() {
 		o.post(frame)
 		o.Doze()
 		o.Wake()
-		o.next(&f) //nolint:errcheck // TestWhatIsPutIntoAnOutboxComesOutInOrderHoweverItLies
+		o.take() //nolint:errcheck // TestWhatIsPutIntoAnOutboxComesOutInOrderHoweverItLies
 	}); n > 0 {
 		t.Errorf("it allocates %v times", n)
 	}
@@ -253,10 +242,9 @@ func BenchmarkResponse(b *testing.B) {
 	frame := response(1, make([]byte, 200))
 	b.Run("outbox", func(b *testing.B) {
 		o := anOutbox(b)
-		var f wire.Frame
 		for b.Loop() {
 			o.post(frame)
-			o.next(&f) //nolint:errcheck // as above
+			o.take() //nolint:errcheck // as above
 		}
 	})
 	b.Run("socket", func(b *testing.B) {

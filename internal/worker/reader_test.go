@@ -16,6 +16,12 @@ func (c *counting) Frame(*wire.Frame, *os.File) error {
 	return nil
 }
 
+func (c *counting) Answers(frames []wire.Frame) error {
+	c.frames += len(frames)
+	return nil
+}
+
+func (c *counting) Deliver()     {}
 func (c *counting) RetireAsked() {}
 
 // There is a batch for every few requests.

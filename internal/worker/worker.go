@@ -3,6 +3,7 @@
 package worker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -41,6 +42,11 @@ type Handler interface {
 	// killed.
 	Frame(f *wire.Frame, file *os.File) error
 
+	// Answers takes whole responses that came together. Deliver follows, before anything else, and is for what the worker need not wait
+	// for. The frames are good until then.
+	Answers(frames []wire.Frame) error
+	Deliver()
+
 	// RetireAsked is called when the worker itself asks to be replaced, from another goroutine than Frame.
 	RetireAsked()
 }
@@ -57,7 +63,8 @@ type Worker struct {
 	sender  sender
 	reader  *reader
 
-	outbox *outbox // nil: it has none; guarded by reading
+	outbox      *outbox // nil: it has none; guarded by reading
+	undelivered bool    // the handler has answers to deliver; guarded by reading
 
 	reading sync.Mutex // held by who reads frames: the loop's thread, and at last the goroutine that runs the worker
 	deaf    bool       // nothing is read any more; guarded by reading
@@ -356,31 +363,43 @@ func (o outboxOf) Look() {
 	}
 	o.worker.reading.Lock()
 	defer o.worker.reading.Unlock()
-	o.worker.takeOut()
+	o.worker.hearOutbox()
 }
 
-// takeOut hands the frames that are in the outbox to the handler.
+// Answer has the handler deliver that.
+func (o outboxOf) Answer() {
+	o.worker.reading.Lock()
+	defer o.worker.reading.Unlock()
+	o.worker.deliver()
+}
+
+// takeOut hands what is in the outbox to the handler and has it delivered.
 func (w *Worker) takeOut() {
-	if w.outbox == nil {
+	w.hearOutbox()
+	w.deliver()
+}
+
+func (w *Worker) hearOutbox() {
+	if w.outbox == nil || w.deaf {
 		return
 	}
-	f := &w.reader.frame
-	for !w.deaf {
-		ok, err := w.outbox.next(f)
-		if err == nil && !ok {
-			break
-		}
-		if err == nil && f.Type != wire.Response {
-			err = fmt.Errorf("it put %s into its outbox", f.Type)
-		}
-		if err == nil {
-			err = w.handler.Frame(f, nil)
-		}
-		if err != nil {
-			w.fail(err)
-		}
+	w.deliver() // what was there before lies where the next will
+	frames, err := w.outbox.take()
+	if len(frames) > 0 {
+		w.undelivered = true
+		err = cmp.Or(w.handler.Answers(frames), err)
+		w.sender.flush()
 	}
-	w.sender.flush()
+	if err != nil {
+		w.fail(err)
+	}
+}
+
+func (w *Worker) deliver() {
+	if w.undelivered {
+		w.undelivered = false
+		w.handler.Deliver()
+	}
 }
 
 // Add puts a REQUEST frame into the worker's queue of frames; Flush sends it.
@@ -398,7 +417,7 @@ func (w *Worker) Flush() { w.sender.flush() }
 // FlushIfLast flushes unless more frames of the worker are at hand: then what they bring about may go in the same write.
 // Only the handler may call it, in Frame. It lets a worker go on while its last response is still being written.
 func (w *Worker) FlushIfLast() {
-	if !w.reader.more() && (w.outbox == nil || !w.outbox.more()) {
+	if !w.reader.more() {
 		w.sender.flush()
 	}
 }

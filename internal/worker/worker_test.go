@@ -38,6 +38,7 @@ type heard struct {
 	files   map[uint32]string // what was in them, by id
 	retired int
 	fault   error // what is said of every frame
+	answers []wire.Frame
 }
 
 func (h *heard) Frame(f *wire.Frame, file *os.File) error {
@@ -52,6 +53,19 @@ func (h *heard) Frame(f *wire.Frame, file *os.File) error {
 		h.files[f.ID] = string(content)
 	}
 	return h.fault
+}
+
+// Answers keeps them until Deliver, which ought to come before they are gone.
+func (h *heard) Answers(frames []wire.Frame) error {
+	h.answers = frames
+	return h.fault
+}
+
+func (h *heard) Deliver() {
+	for i := range h.answers {
+		h.Frame(&h.answers[i], nil) //nolint:errcheck // said already
+	}
+	h.answers = nil
 }
 
 func (h *heard) RetireAsked() {

@@ -11,7 +11,7 @@ class ConcurrencyTest < WorkerTest
       File.read(env["QUERY_STRING"]) unless env["QUERY_STRING"].empty?
       sleep 0.005 if env["PATH_INFO"] == "/nap"
       if env["PATH_INFO"] == "/compute"
-        done = Process.clock_gettime(Process::CLOCK_THREAD_CPUTIME_ID) + 0.005
+        done = Process.clock_gettime(Process::CLOCK_THREAD_CPUTIME_ID) + 0.004
         nil until Process.clock_gettime(Process::CLOCK_THREAD_CPUTIME_ID) > done
       end
       [200, { "x-path" => env["PATH_INFO"] }, ["#{env["PATH_INFO"]} #{Digest::MD5.hexdigest(env["rack.input"].read)}"]]

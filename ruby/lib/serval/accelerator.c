@@ -1,10 +1,11 @@
 /*
- * The two steps of a request that cost Ruby most, in C: the env out of a frame, and a response into one.
+ * The two steps of a request that cost Ruby most, in C: the env out of a frame, and a response into one. And the wait for requests, since who
+ * has one cannot say in Ruby that it wants to go on.
  *
  * Each has a twin in Ruby (runtime.rb, env.rb, responder.rb) that does the same to the byte, and that takes over wherever a request or
  * a response is not the usual kind. accelerator.rb compiles this file; accelerator_test.rb compares the twins.
  *
- * Nothing here gives up the interpreter's lock, but for the Ruby methods that it calls; memory is the stack's or the garbage
+ * Nothing here gives up the interpreter's lock, but for the Ruby methods that it calls, and the wait; memory is the stack's or the garbage
  * collector's, so that an exception may come at any of these calls.
  */
 #define _GNU_SOURCE 1 /* memfd_create */
@@ -16,6 +17,7 @@
 #include <time.h>
 #include <ruby.h>
 #include "outbox.h"
+#include "turns.h"
 
 #define PREFIX 16      /* bytes before a frame's head: wire.md */
 #define REQUEST 2      /* types of frames */
@@ -364,6 +366,7 @@ void Init_accelerator(void) {
   rb_define_method(sender, "outbox", sender_outbox, 0);
   rb_define_method(sender, "respond", sender_respond, 4);
   pthread_atfork(NULL, NULL, forked);
+  turns_define(accelerator);
   iv_env = rb_intern("@env"), iv_id = rb_intern("@id"), iv_data = rb_intern("@data"), iv_at = rb_intern("@at"), iv_hinted = rb_intern("@hinted"), id_id = rb_intern("id"), id_flags = rb_intern("last_flags");
   id_flatten = rb_intern("flatten"), id_hint = rb_intern("hint");
   id_write = rb_intern("write"), id_write_rest = rb_intern("write_rest");

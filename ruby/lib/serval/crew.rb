@@ -11,6 +11,8 @@ module Serval
     SLOW = 0.001 # seconds
     EAGER_REQUESTS = 64
     WATCHED_REQUESTS = 64
+    LONG = 0.005 # seconds of computing
+    GUARDED_REQUESTS = 64
 
     # How a moment without requests is sought, in seconds: for how long in all, how long new ones are held back for it, and
     # how long they are let go on between two attempts.
@@ -28,6 +30,7 @@ module Serval
       @lead = Mutex.new
       @eager = 0
       @watched = 0
+      @guarded = 0
       @members = Array.new(size) { |index| Member.new(self, index) }
     end
 
@@ -38,6 +41,15 @@ module Serval
     # Returns when the front has closed the socket and every request is done.
     def join
       @members.each(&:join)
+    end
+
+    # From now on the accelerator lets those who have a request interrupt long computations.
+    def accelerate
+      @accelerated = true
+    end
+
+    def accelerated?
+      @accelerated
     end
 
     # From now on a thread that ends is not replaced.
@@ -64,15 +76,15 @@ module Serval
       AsPuma.enter(self)
       @blocks.run(:before_thread_start, nil)
       while (exchange = next_exchange(member))
-        wake_another if eager?
+        wake_another if eager? || @guarded.positive?
         @still&.synchronize {} # waits while the process is forked
         member.exchange = exchange
-        computed = @watched.positive? ? computing(member) : nil
+        before = @watched.positive? ? watch(member) : nil
         exchange.run
         member.exchange = nil
         member.served += 1
         took = clock - exchange.since
-        slow(member, took, computed) if took > SLOW
+        slow(member, took, before) if took > SLOW
       end
       @blocks.run(:before_thread_exit, nil)
     end
@@ -141,7 +153,7 @@ module Serval
       return Thread.pass unless @requests.reading?
 
       member.asleep = true
-      @wake_in.readpartial(1)
+      @accelerated ? Accelerator.read(@wake_in.fileno, 1, +"") : @wake_in.readpartial(1)
     ensure
       member.asleep = false
     end
@@ -150,15 +162,24 @@ module Serval
     # or for another request, does not: the interpreter's lock was taken, and a further thread would only have fought for
     # it. Nor does one that waited for a processor, on a machine that is short of them. To tell takes a look at the process's clock
     # before and after, which costs two system calls each, so only the requests that follow a slow one are looked at.
-    def slow(member, took, computed)
-      waited = computed ? took - (computing(member) - computed) : 0
+    def slow(member, took, before)
+      computed = before ? cpu - before : took
+      waited = before ? took - computed - member.delayed : 0
       @eager = EAGER_REQUESTS if waited > SLOW && waited > took / 3
       @watched = WATCHED_REQUESTS
+      guard if @accelerated && before && computed > LONG
+    end
+
+    # Those who compute for long come in flocks, too. While they do, somebody should be there to read, and then not wait for them.
+    def guard
+      @guarded = GUARDED_REQUESTS
+      Accelerator.guard
     end
 
     # Slow requests come in flocks. While they do, somebody should read before the front has to ask for it.
     def wake_another
-      @eager -= 1
+      @eager -= 1 if @eager.positive?
+      @guarded -= 1 if @guarded.positive?
       wake(1) if @members.any?(&:asleep) && !@lead.locked?
     end
 
@@ -172,10 +193,16 @@ module Serval
       @wake_out.write_nonblock("!" * count, exception: false)
     end
 
-    # Seconds for which the process has computed, and for which this thread could have if it had had a processor.
-    def computing(member)
+    # Notes what `slow` needs to know of the time before a request.
+    def watch(member)
       @watched -= 1
-      Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID) + member.delay
+      member.note_delay
+      cpu
+    end
+
+    # Seconds for which the process has computed.
+    def cpu
+      Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID)
     end
 
     def clock
@@ -216,12 +243,24 @@ module Serval
         @schedule&.close
       end
 
-      # Seconds for which the thread has waited for a processor, as far as the system tells.
-      def delay
-        @schedule ? @schedule.pread(64, 0).split[1].to_f / 1e9 : 0
+      def note_delay
+        @noted = delay
+      end
+
+      # Seconds for which the thread has waited for a processor since then.
+      def delayed
+        delay - @noted
       end
 
       private
+
+      # In all, as far as the system tells.
+      def delay
+        return 0 unless @schedule
+        return Accelerator.delay(@schedule.fileno) if @crew.accelerated?
+
+        @schedule.pread(64, 0).split[1].to_f / 1e9
+      end
 
       # Of the thread that calls it: how long it ran, how long it waited to, in nanoseconds, and how often it ran (proc(5)).
       def schedule

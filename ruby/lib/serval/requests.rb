@@ -18,6 +18,11 @@ module Serval
       @reading = false
     end
 
+    # From now on the accelerator reads, where that means to wait.
+    def accelerate
+      @accelerated = true
+    end
+
     # Whether a thread sits in `next` with nothing to take.
     def reading?
       @reading
@@ -148,6 +153,8 @@ module Serval
 
     def wait
       @reading = true
+      return Accelerator.read(@socket.fileno, READ_SIZE, @data) if @accelerated
+
       @socket.readpartial(READ_SIZE, @data)
     rescue EOFError
       nil

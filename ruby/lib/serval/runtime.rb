@@ -117,6 +117,8 @@ module Serval
     def accelerate
       @reader = Accelerator::Reader.new(@requests, @env.accelerate, self, Exchange, StringIO)
       @requests.share_outbox(@responder.accelerate)
+      @requests.accelerate
+      @crew.accelerate
     end
 
     # The main thread waits, and forks when it is asked to: the thread that forks is the main one of the new process.

@@ -70,10 +70,13 @@ func (c *conn) tryRaw(a, b []byte) (int, error) {
 // writeReady is called by the runtime's poller; it always says that it is done, since nobody here may wait.
 func (c *conn) writeReady(fd uintptr) bool {
 	for {
-		if len(c.outB) == 0 {
-			c.wrote, c.wroteErr = syscall.Write(int(fd), c.outA)
-		} else {
+		switch {
+		case len(c.outB) > 0:
 			c.wrote, c.wroteErr = writev(int(fd), c.outA, c.outB)
+		case c.last:
+			c.wrote, c.wroteErr = writeLast(int(fd), c.outA)
+		default:
+			c.wrote, c.wroteErr = syscall.Write(int(fd), c.outA)
 		}
 		if c.wroteErr != syscall.EINTR {
 			return true

@@ -13,6 +13,7 @@ type response struct {
 	began     bool // its head has been written
 	streaming bool // it goes on until the app ends it
 	finished  bool // all of it has been given to us; what the client has not taken is in the backlog
+	last      bool // what is written now is the end of it, and of the connection: nothing keeps that from being closed
 	broken    bool // the client does not take any more
 	short     bool // the client gets no whole response
 	hijacked  bool // the app has the connection
@@ -74,6 +75,7 @@ func (c *conn) writeHead(status int, block, first []byte, size int64) {
 	c.began = true
 	c.status = status
 	c.left = c.framing.Length
+	c.last = size >= 0 && c.framing.Close && (c.framing.NoBody || c.framing.Length == int64(len(first)))
 	w.noted.answer(head.RequestID)
 	c.warnOfApp()
 	switch {

@@ -22,3 +22,14 @@ func writev(fd int, a, b []byte) (int, error) {
 	}
 	return int(n), nil
 }
+
+// writeLast is write(2) for the last bytes of a connection that is shut or closed next: a TCP socket sends them together with its
+// end, in one packet instead of two.
+func writeLast(fd int, b []byte) (int, error) {
+	n, _, errno := syscall.Syscall6(syscall.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
+		unix.MSG_MORE|unix.MSG_NOSIGNAL, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}

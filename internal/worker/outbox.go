@@ -17,19 +17,20 @@ import (
 // outbox is memory that a worker shares with the front, and puts whole responses into while the front is awake: then
 // neither needs a system call for them. docs/reference/outbox.md describes it; ruby/lib/serval/outbox.h is the other side.
 //
-// What is there may be anything, and change at any time: the app runs in the process that writes it. So all of it is copied
-// before it is looked at. Only its size can be relied on, which is sealed.
+// What is there may be anything, and change at any time: the app runs in the process that writes it. So what the front goes by is copied
+// before it is looked at. Bodies, which it only passes on, are not. Only the memory's size can be relied on, which is sealed.
 type outbox struct {
 	mu     sync.Mutex // guards memory against being given back while it is used
 	memory []byte     // nil: it was given back
 
-	taken  [outboxSize]byte // the copy of what was taken last
-	frames []wire.Frame     // in it
+	frames []wire.Frame // that were taken last
+	heads  []byte       // the copy of their numbers and heads
+	upTo   uint32       // the end of them
 }
 
 const (
-	outboxSize = 64 << 10 // bytes of frames, of which each begins at a multiple of outboxStep
-	outboxAt   = 4096     // where they begin
+	outboxSize = 1 << 20 // bytes of frames, of which each begins at a multiple of outboxStep
+	outboxAt   = 4096    // where they begin
 	outboxStep = 16
 
 	// Numbers before them, in the machine's byte order, each in a cache line of its own.
@@ -107,47 +108,71 @@ func (o *outbox) there() bool {
 	return atomic.LoadUint32(o.number(outboxPut)) != atomic.LoadUint32(o.number(outboxTaken))
 }
 
-// take takes out all frames that are there. They are good until the next call. With an error, those before what is wrong are returned.
+// take returns all frames that are there. They are good until release. With an error, those before what is wrong are returned.
 func (o *outbox) take() (frames []wire.Frame, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.frames = o.frames[:0]
+	o.frames, o.heads = o.frames[:0], o.heads[:0]
 	if o.memory == nil {
 		return nil, nil
 	}
-	taken, put := atomic.LoadUint32(o.number(outboxTaken)), atomic.LoadUint32(o.number(outboxPut))
-	if put-taken > outboxSize {
-		return nil, fmt.Errorf("it says that there are %d bytes in its outbox", put-taken)
+	o.upTo = atomic.LoadUint32(o.number(outboxTaken))
+	left := atomic.LoadUint32(o.number(outboxPut)) - o.upTo
+	if left > outboxSize {
+		return nil, fmt.Errorf("it says that there are %d bytes in its outbox", left)
 	}
-	at := taken % outboxSize
-	ring := o.memory[outboxAt:]
-	n := copy(o.taken[:put-taken], ring[at:])
-	copy(o.taken[n:put-taken], ring)
-	atomic.StoreUint32(o.number(outboxTaken), put)
-	toEnd := outboxSize - at // of the ring, where a frame may have been put at the start instead
-	for left := o.taken[:put-taken]; len(left) > 0; {
-		if len(left) > int(toEnd) && binary.BigEndian.Uint32(left) == 0 {
-			left = left[toEnd:]
-			toEnd = outboxSize
-			continue
-		}
+	for left > 0 {
 		var f wire.Frame
-		length, err := wire.Need(left)
-		whole := (length + outboxStep - 1) &^ (outboxStep - 1)
-		if err != nil || whole == 0 || whole > len(left) {
-			return o.frames, fmt.Errorf("it put bytes into its outbox that are no frame (%d of %d, %v)", length, len(left), err)
-		}
-		if err := wire.Decode(left[:length], &f); err != nil {
+		there := o.memory[outboxAt+o.upTo%outboxSize:]
+		whole, err := o.decode(there[:min(len(there), int(left))], &f)
+		switch {
+		case err != nil:
 			return o.frames, err
+		case whole == 0: // the next one is at the start
+			whole = uint32(len(there))
+		default:
+			o.frames = append(o.frames, f)
 		}
-		if f.Type != wire.Response || f.Flags&wire.Busy != 0 {
-			return o.frames, fmt.Errorf("it put %s with flags %d into its outbox", f.Type, f.Flags)
+		if whole > left {
+			return o.frames, fmt.Errorf("it put bytes into its outbox that are no frame (%d of %d)", whole, left)
 		}
-		o.frames = append(o.frames, f)
-		left = left[whole:]
-		toEnd -= uint32(whole)
+		o.upTo += whole
+		left -= whole
 	}
 	return o.frames, nil
+}
+
+// decode reads the frame at the start of there, and returns how many bytes are to be passed over to the next; 0 if there is none, as
+// one had no room before the end of the ring.
+func (o *outbox) decode(there []byte, f *wire.Frame) (whole uint32, err error) {
+	var numbers [wire.HeaderSize]byte
+	if copy(numbers[:], there) >= 4 && binary.BigEndian.Uint32(numbers[:]) == 0 {
+		return 0, nil
+	}
+	length, err := wire.Need(numbers[:])
+	head := wire.HeaderSize + int64(binary.BigEndian.Uint32(numbers[12:]))
+	if err != nil || length > len(there) || head > int64(length) {
+		return 0, fmt.Errorf("it put bytes into its outbox that are no frame (%d and %d of %d, %v)", length, head, len(there), err)
+	}
+	start := len(o.heads)
+	o.heads = append(append(o.heads, numbers[:]...), there[wire.HeaderSize:head]...)
+	if err := wire.Decode(o.heads[start:], f); err != nil {
+		return 0, err
+	}
+	if f.Type != wire.Response || f.Flags&wire.Busy != 0 {
+		return 0, fmt.Errorf("it put %s with flags %d into its outbox", f.Type, f.Flags)
+	}
+	f.Body = there[head:length]
+	return uint32(min((length+outboxStep-1)&^(outboxStep-1), len(there))), nil
+}
+
+// release lets the worker use the memory of the frames that were taken.
+func (o *outbox) release() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.memory != nil {
+		atomic.StoreUint32(o.number(outboxTaken), o.upTo)
+	}
 }
 
 // close gives the memory back.

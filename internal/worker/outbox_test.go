@@ -83,7 +83,7 @@ func TestWhatIsPutIntoAnOutboxComesOutInOrderHoweverItLies(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	var posted, taken uint32
 	var sizes []int
-	for taken < 5000 {
+	for taken < 20_000 {
 		body := bytes.Repeat([]byte{byte(posted)}, random.IntN(16<<10))
 		for random.IntN(4) > 0 && o.post(response(posted, body)) {
 			sizes = append(sizes, len(body))
@@ -100,6 +100,7 @@ func TestWhatIsPutIntoAnOutboxComesOutInOrderHoweverItLies(t *testing.T) {
 			}
 			taken++
 		}
+		o.release()
 		if taken != posted || o.more() {
 			t.Fatalf("%d of %d came", taken, posted)
 		}
@@ -133,6 +134,7 @@ func TestAnyBytesInAnOutboxAreBorne(t *testing.T) {
 		if _, err := o.take(); err != nil {
 			refused++
 		}
+		o.release()
 		o.close()
 	}
 	if refused < 100 {
@@ -151,6 +153,7 @@ func TestAnOutboxSaysWhetherTheFrontSleeps(t *testing.T) {
 		t.Error("the front sleeps, though there is something")
 	}
 	o.take() //nolint:errcheck // it is there
+	o.release()
 	if !o.Doze() {
 		t.Error("the front cannot sleep, though it has taken everything")
 	}
@@ -166,7 +169,7 @@ const outboxOfScript = `
 require "fiddle"
 CREATE = Fiddle::Function.new(Fiddle.dlopen(nil)["memfd_create"], [Fiddle::TYPE_VOIDP, Fiddle::TYPE_INT], Fiddle::TYPE_INT)
 BOX = File.for_fd(CREATE.call("outbox", 3), "r+b") # MFD_CLOEXEC | MFD_ALLOW_SEALING
-BOX.truncate(4096 + 65536)
+BOX.truncate(4096 + (1 << 20))
 BOX.fcntl(1033, 2 | 4) # F_ADD_SEALS
 OUTBOX = 19
 def share = REQUESTS.sendmsg(frame(OUTBOX, 0), 0, nil, Socket::AncillaryData.unix_rights(BOX))
@@ -212,7 +215,7 @@ func TestWorkersThatMisuseAnOutboxAreKilled(t *testing.T) {
 		"put RESPONSE with flags 1 into": `share; post(frame(RESPONSE, 1, flags: 1)); say(20, 0)`,
 		"that are no frame":              `share; post("\x7f" * 32); say(20, 0)`,
 		"could not be received":          `say(OUTBOX, 0)`,
-		"1048576 bytes in its outbox":    `share; BOX.pwrite([1 << 20].pack("L"), 0); say(20, 0)`,
+		"1048592 bytes in its outbox":    `share; BOX.pwrite([(1 << 20) + 16].pack("L"), 0); say(20, 0)`,
 	} {
 		w, _ := booted(t, outboxOfScript+`message("R");`+script+`; sleep`)
 		exit := awaitExit(t, w)
@@ -230,6 +233,7 @@ func TestTakingFromAnOutboxAllocatesNothing(t *testing.T) {
 		o.post(frame)
 		o.Doze()
 		o.Wake()
+		o.release()
 		o.take() //nolint:errcheck // TestWhatIsPutIntoAnOutboxComesOutInOrderHoweverItLies
 	}); n > 0 {
 		t.Errorf("it allocates %v times", n)
@@ -245,6 +249,7 @@ func BenchmarkResponse(b *testing.B) {
 		for b.Loop() {
 			o.post(frame)
 			o.take() //nolint:errcheck // as above
+			o.release()
 		}
 	})
 	b.Run("socket", func(b *testing.B) {

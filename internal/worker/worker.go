@@ -383,10 +383,10 @@ func (w *Worker) hearOutbox() {
 	if w.outbox == nil || w.deaf {
 		return
 	}
-	w.deliver() // what was there before lies where the next will
+	w.deliver() // what was there before
 	frames, err := w.outbox.take()
+	w.undelivered = true
 	if len(frames) > 0 {
-		w.undelivered = true
 		err = cmp.Or(w.handler.Answers(frames), err)
 		w.sender.flush()
 	}
@@ -399,6 +399,7 @@ func (w *Worker) deliver() {
 	if w.undelivered {
 		w.undelivered = false
 		w.handler.Deliver()
+		w.outbox.release()
 	}
 }
 

@@ -301,11 +301,12 @@ static void send_frame(struct sender *sender, const char *bytes, size_t length, 
   rb_funcall(sender->requests, id_write_rest, 1, rest_of(bytes, length, tail, (size_t)sent));
 }
 
-/* Puts a frame into the outbox, if that can be, and says whether it did. */
-static int post(struct sender *sender, const char *frame, size_t length) {
+/* Puts a frame, whose end is in tail unless that is nil, into the outbox, if that can be, and says whether it did. */
+static int post(struct sender *sender, const char *frame, size_t length, VALUE tail) {
   struct outbox *box = sender->box;
   int ring;
-  if (!box || sender->forks != forks || !outbox_open_for_frames(box) || !outbox_put(box, frame, length, &ring)) return 0;
+  if (!box || sender->forks != forks || !outbox_open_for_frames(box)) return 0;
+  if (!outbox_put(box, frame, length, NIL_P(tail) ? "" : RSTRING_PTR(tail), NIL_P(tail) ? 0 : (size_t)RSTRING_LEN(tail), &ring)) return 0;
   if (ring) {
     char bell[PREFIX] = { 0, 0, 0, PREFIX - 4, BELL };
     send_frame(sender, bell, PREFIX, Qnil);
@@ -344,8 +345,8 @@ static VALUE sender_respond(VALUE self, VALUE exchange, VALUE status, VALUE head
   size_t of_tail = NIL_P(tail) ? 0 : (size_t)RSTRING_LEN(tail); /* last: other threads may have run in these calls */
   put_number(frame, (uint32_t)(length + of_tail) - 4);
   /* What the front must not read before a frame that comes by the socket, goes there as well: FREE follows, or hints came before. */
-  int alone = NIL_P(tail) && !(flags & BUSY) && !RTEST(rb_attr_get(exchange, iv_hinted));
-  if (!alone || !post(sender, frame, length)) send_frame(sender, frame, length, tail);
+  int alone = !(flags & BUSY) && !RTEST(rb_attr_get(exchange, iv_hinted));
+  if (!alone || !post(sender, frame, length, tail)) send_frame(sender, frame, length, tail);
   RB_GC_GUARD(tail);
   return Qtrue;
 }

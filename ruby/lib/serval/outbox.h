@@ -11,9 +11,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define OUTBOX_SIZE 65536 /* bytes of frames */
-#define OUTBOX_AT 4096    /* where they begin */
-#define OUTBOX_STEP 16    /* each frame begins at a multiple of this */
+#define OUTBOX_SIZE 1048576 /* bytes of frames */
+#define OUTBOX_AT 4096      /* where they begin */
+#define OUTBOX_STEP 16      /* each frame begins at a multiple of this */
+#define OUTBOX_NEAR 65536   /* as far as it is used if the front keeps up: the rest takes no memory until it is needed, and this stays in the caches */
 
 /* What the front does. It says so, but for one thing: who rings for it while it is asleep knows that it will look. */
 enum { UNAWARE, AWAKE, ASLEEP };
@@ -51,17 +52,20 @@ static int outbox_open_for_frames(struct outbox *box) {
   return 0;
 }
 
-/* Puts a frame in, if there is room, and says whether it did. *ring: the front has fallen asleep meanwhile and has to be woken. */
-static int outbox_put(struct outbox *box, const char *frame, size_t length, int *ring) {
+/* Puts a frame in, whose end is in tail, if there is room, and says whether it did. *ring: the front has fallen asleep meanwhile and has to be woken. */
+static int outbox_put(struct outbox *box, const char *frame, size_t length, const char *tail, size_t of_tail, int *ring) {
   char *data = (char *)box + OUTBOX_AT;
-  size_t whole = (length + OUTBOX_STEP - 1) & ~(size_t)(OUTBOX_STEP - 1);
-  uint32_t put = box->put, at = put % OUTBOX_SIZE, skipped = at + whole > OUTBOX_SIZE ? OUTBOX_SIZE - at : 0;
-  if (skipped + whole > OUTBOX_SIZE - (put - __atomic_load_n(&box->taken, __ATOMIC_SEQ_CST))) return 0;
+  size_t whole = (length + of_tail + OUTBOX_STEP - 1) & ~(size_t)(OUTBOX_STEP - 1);
+  uint32_t put = box->put, used = put - __atomic_load_n(&box->taken, __ATOMIC_SEQ_CST), at = put % OUTBOX_SIZE;
+  int anew = used == 0 && at > OUTBOX_NEAR && whole <= OUTBOX_NEAR / 4; /* what is passed over counts as used until the front has seen it */
+  uint32_t skipped = anew || at + whole > OUTBOX_SIZE ? OUTBOX_SIZE - at : 0;
+  if (skipped + whole > OUTBOX_SIZE - used) return 0;
   if (skipped) {
     memset(data + at, 0, 4); /* a frame of no bytes: the next one is at the start */
     at = 0;
   }
   memcpy(data + at, frame, length);
+  memcpy(data + at + length, tail, of_tail);
   __atomic_store_n(&box->put, put + skipped + (uint32_t)whole, __ATOMIC_SEQ_CST);
   /* Either this sees that the front sleeps, or the front, which says so before it looks for the last time, sees the frame. */
   *ring = !outbox_open_for_frames(box);

@@ -4,7 +4,7 @@ require_relative "frame"
 
 # The front's side of an outbox, by reading and writing the file that both share (docs/reference/outbox.md).
 class Outbox
-  SIZE = 65_536
+  SIZE = 1 << 20
   AT = 4096
   STEP = 16
   PUT = 0
@@ -42,6 +42,11 @@ class Outbox
     frame = Frame.take(@file.pread(length, AT + at))
     set(TAKEN, (taken + length + STEP - 1) / STEP * STEP % (1 << 32))
     frame
+  end
+
+  # Memory that was ever touched, in blocks of 512 bytes.
+  def blocks
+    @file.stat.blocks
   end
 
   private

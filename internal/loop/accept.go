@@ -44,12 +44,28 @@ func Listen(l net.Listener) (*Listener, error) {
 	}
 	if _, tcp := l.Addr().(*net.TCPAddr); tcp {
 		tune(listening.socket.fd)
+		listening.patient(silence)
 	}
 	if err := listening.socket.Watch(false, listening.readable); err != nil {
 		return nil, err
 	}
 	return listening, nil
 }
+
+// silence is for how long a client may be connected before it is accepted without having sent anything, in seconds; then the
+// kernel asks it once more whether it is there, which takes a second by itself.
+const silence = 1
+
+// patient has the kernel keep connections back, for so many seconds, until their clients have sent something. Then accepting and
+// reading is one step: the loop wakes up once for a new client, and finds its request. 0: they are accepted at once.
+func (l *Listener) patient(seconds int) {
+	l.socket.Try(func(fd int) { //nolint:errcheck // of a closed listener nobody is accepted
+		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, seconds) //nolint:errcheck // a wish
+	})
+}
+
+// Impatient has connections accepted before their clients have sent anything. It is for who stops listening.
+func (l *Listener) Impatient() { l.patient(0) }
 
 // Accept waits for a connection.
 func (l *Listener) Accept() (conn net.Conn, err error) {

@@ -183,6 +183,45 @@ func TestTheLoopAcceptsThoseWhoWaitedForIt(t *testing.T) {
 	}
 }
 
+// A client that has sent nothing would only have to be waited for.
+func TestWhoIsAcceptedHasSentSomethingOrWasGivenTime(t *testing.T) {
+	l, accepted, _ := each(t)
+	for _, text := range []string{"hello", ""} {
+		began := time.Now()
+		client, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		time.Sleep(5 * time.Millisecond) // in which the loop would accept it
+		client.Write([]byte(text))       //nolint:errcheck // the other side will tell
+		nc := <-accepted
+		defer nc.Close()
+		n, got := 0, make([]byte, 5)
+		nc.(*Socket).Try(func(fd int) { n, _ = unix.Read(fd, got) }) //nolint:errcheck // it is open
+		sent := string(got[:max(n, 0)])
+		if waited := time.Since(began); waited < silence*time.Second/2 && (sent == "" || sent != text) {
+			t.Errorf("after %s a client was accepted that had sent %q", waited, sent)
+		}
+	}
+}
+
+func TestAnImpatientListenerAcceptsTheSilentAtOnce(t *testing.T) {
+	l, _, _ := each(t)
+	wait := func() (seconds int) {
+		l.socket.Try(func(fd int) { //nolint:errcheck // it is open
+			seconds, _ = unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT)
+		})
+		return seconds
+	}
+	if wait() != silence {
+		t.Errorf("a client may be silent for %d s", wait())
+	}
+	if l.Impatient(); wait() != 0 {
+		t.Errorf("to one that is impatient, for %d s", wait())
+	}
+}
+
 func TestTheLoopAcceptsNobodyAfterTheEnd(t *testing.T) {
 	l, accepted, ended := each(t)
 	l.SetDeadline(time.Unix(1, 0)) //nolint:errcheck // the end will tell
@@ -233,16 +272,24 @@ func BenchmarkAcceptByGoroutine(b *testing.B) {
 
 func comeAndGo(b *testing.B, to *net.TCPAddr, accept func() net.Conn) {
 	address := &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())}
+	said := []byte("hello")
 	b.ReportAllocs()
 	for b.Loop() {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		if err == nil {
 			err = unix.Connect(fd, address)
 		}
+		if err == nil {
+			_, err = unix.Write(fd, said) // or it would be accepted late
+		}
 		if err != nil {
 			b.Fatal(err)
 		}
-		accept().Close()
-		unix.Close(fd) //nolint:errcheck // nothing was written to it
+		nc := accept()
+		if _, err := nc.Read(said); err != nil {
+			b.Fatal(err)
+		}
+		nc.Close()
+		unix.Close(fd) //nolint:errcheck // all was read
 	}
 }

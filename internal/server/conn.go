@@ -65,6 +65,7 @@ type conn struct {
 	mu      sync.Mutex // guards following
 	work    *work      // nil while idle, so that 10,000 idle connections cost little
 	turn    turn
+	heard   bool // the loop listens to it
 	more    bool // something came since the last read, as far as the loop has noticed
 	emptied bool // the last read took all there was
 	called  bool // somebody wants a goroutine to attend to it

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"runtime"
@@ -75,10 +76,28 @@ func TestARequestAllocatesNothing(t *testing.T) {
 func TestAConnectionPerRequestAllocatesLittle(t *testing.T) {
 	testkit.NeedNoRace(t)
 	_, addr, _ := serving(t, Config{}, hello())
+	visit := visitor(t, addr)
+	visit()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	const visits = 500
+	for range visits {
+		visit()
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / visits; each > 2500 {
+		t.Errorf("a connection costs %d bytes", each)
+	} else {
+		t.Logf("a connection costs %d bytes", each)
+	}
+}
+
+// visitor makes a function that opens a connection for a request and closes it after the response.
+func visitor(t testing.TB, addr string) (visit func()) {
 	port := netip.MustParseAddrPort(addr)
 	to := &unix.SockaddrInet4{Port: int(port.Port()), Addr: port.Addr().As4()}
 	request, response := []byte("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), make([]byte, 4096)
-	visit := func() {
+	return func() {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		if err == nil {
 			err = unix.Connect(fd, to)
@@ -93,19 +112,6 @@ func TestAConnectionPerRequestAllocatesLittle(t *testing.T) {
 			t.Fatal(err)
 		}
 		unix.Close(fd) //nolint:errcheck // all was read
-	}
-	visit()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	const visits = 500
-	for range visits {
-		visit()
-	}
-	runtime.ReadMemStats(&after)
-	if each := (after.TotalAlloc - before.TotalAlloc) / visits; each > 2500 {
-		t.Errorf("a connection costs %d bytes", each)
-	} else {
-		t.Logf("a connection costs %d bytes", each)
 	}
 }
 
@@ -147,6 +153,46 @@ func BenchmarkHello(b *testing.B) {
 }
 
 func BenchmarkHelloNetHTTP(b *testing.B) {
+	addr := netHTTP(b)
+	c := dial(b, addr)
+	request, response := measure(b, c)
+	b.ReportAllocs()
+	for b.Loop() {
+		exchange(b, c, request, response)
+	}
+}
+
+// BenchmarkVisit is a connection with one request; BenchmarkVisitNetHTTP its plain twin.
+func BenchmarkVisit(b *testing.B) {
+	_, addr, _ := serving(b, Config{}, hello())
+	visits(b, addr)
+}
+
+func BenchmarkVisitNetHTTP(b *testing.B) {
+	visits(b, netHTTP(b))
+}
+
+// visits uses connections of package net: in a system call that blocks, the client would keep a processor from the server.
+func visits(b *testing.B, addr string) {
+	request := []byte("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	b.ReportAllocs()
+	for b.Loop() {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := c.Write(request); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, c); err != nil {
+			b.Fatal(err)
+		}
+		c.Close()
+	}
+}
+
+// netHTTP is a server of package net/http.
+func netHTTP(b *testing.B) (addr string) {
 	l, addr := listen(b)
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
@@ -154,10 +200,5 @@ func BenchmarkHelloNetHTTP(b *testing.B) {
 	})}
 	go srv.Serve(l) //nolint:errcheck // it ends with the benchmark
 	b.Cleanup(func() { srv.Close() })
-	c := dial(b, addr)
-	request, response := measure(b, c)
-	b.ReportAllocs()
-	for b.Loop() {
-		exchange(b, c, request, response)
-	}
+	return addr
 }

@@ -89,6 +89,7 @@ func (c *conn) startDraining() {
 		return
 	}
 	c.draining = true
+	c.hear()
 	c.tookAt.Store(c.srv.now.Load())
 	c.srv.running.Go(c.drain)
 }

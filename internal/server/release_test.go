@@ -20,7 +20,7 @@ import (
 
 // moving is a server on a listener and its successor, which accepts from the same one.
 type moving struct {
-	l        net.Listener
+	l        *listener.Listener
 	from, to *Server
 	requests chan *dispatch.Request // what the first one is asked, if it does not answer at once
 }
@@ -107,6 +107,7 @@ func TestIdleConnectionsGoToTheSuccessorAndStayOpen(t *testing.T) {
 			if n := m.from.Connections(); n != 0 {
 				t.Errorf("%d connections were left", n)
 			}
+			m.to.Serve(inherit(t, m.l)) // who has not sent anything may not have been accepted yet
 			for _, c := range clients {
 				c.send("GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
 				c.expect("new GET /2")

@@ -26,6 +26,7 @@ func (c *conn) Head(status int, block, first []byte) {
 	defer c.mu.Unlock()
 	if c.open() {
 		c.streaming = true
+		c.hear()
 		c.writeHead(status, block, first, -1)
 	}
 }

@@ -249,6 +249,9 @@ func (c *conn) complete() {
 	default:
 		c.enter(idle)
 		c.rest()
+		if c.turn == resting {
+			c.hear()
+		}
 		if c.tunnel == nil && c.srv.releasing.Load() != nil {
 			c.call()
 		}

@@ -195,6 +195,9 @@ func each(l net.Listener, take func(net.Conn)) error {
 // are connected.
 func (s *Server) acceptLast(l net.Listener) {
 	defer l.Close()
+	if watched, ok := l.(*loop.Listener); ok {
+		watched.Impatient()
+	}
 	d, ok := l.(deadliner)
 	for end := time.Now().Add(lastChance); ok && time.Now().Before(end); {
 		// Accept looks into the queue before it waits, unless its time is up already.
@@ -233,7 +236,7 @@ func (s *Server) start(nc net.Conn, from net.Listener) {
 
 var errOver = errors.New("the server has stopped")
 
-// begin serves a connection, or turns it away if there are too many and it is new. It returns at once. An error closes it.
+// begin serves a connection, or turns it away if there are too many and it is new. It does not wait. An error closes it.
 func (s *Server) begin(c *conn, known bool) error {
 	full, err := s.list(c, known)
 	if err != nil {
@@ -241,22 +244,22 @@ func (s *Server) begin(c *conn, known bool) error {
 		return err
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.sock != nil {
-		if !full && c.work == nil && c.tunnel == nil {
-			c.turn = resting
-		}
-		if err := c.sock.Watch(false, c.readable); err != nil {
-			c.end()
-			return err
-		}
-	}
-	switch {
+	switch plain := c.sock != nil && c.work == nil && c.tunnel == nil; {
 	case full:
+		c.hear()
 		go c.turnAway()
-	case c.turn == attended:
-		go c.life()
+	case !plain:
+		c.attend()
+	case known:
+		c.turn = resting
+		c.hear()
+	default: // most requests are there before their connection is accepted
+		c.turn = looping
+		c.mu.Unlock()
+		c.goOn()
+		return nil
 	}
+	c.mu.Unlock()
 	return nil
 }
 

@@ -584,10 +584,12 @@ func TestAReaderThatStopsIsCut(t *testing.T) {
 
 func TestOneConnectionTooManyIsTurnedAway(t *testing.T) {
 	s, addr, log := serving(t, Config{MaxConnections: 2}, answering())
-	dial(t, addr)
-	dial(t, addr)
+	for range 2 {
+		dial(t, addr).send("GET")
+	}
 	eventually(t, "two are connected", func() bool { return s.Connections() == 2 })
 	c := dial(t, addr)
+	c.send("GET")
 	if res, _ := c.response("GET"); res.StatusCode != 503 {
 		t.Errorf("the third got %d", res.StatusCode)
 	}
@@ -600,9 +602,11 @@ func TestOneConnectionTooManyIsTurnedAway(t *testing.T) {
 func TestWhoIsTurnedAwayTakesNoPlace(t *testing.T) {
 	s, addr, _ := serving(t, Config{MaxConnections: 1}, answering())
 	first := dial(t, addr)
+	first.send("GET")
 	eventually(t, "one is connected", func() bool { return s.Connections() == 1 })
 	for range 5 {
 		c := dial(t, addr)
+		c.send("GET") // who is silent is accepted late
 		if res, _ := c.response("GET"); res.StatusCode != 503 {
 			t.Fatalf("one too many got %d", res.StatusCode)
 		}

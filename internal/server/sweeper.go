@@ -74,6 +74,11 @@ func (s *Server) check(c *conn) {
 	if limit := s.patience(c, w.phase()); limit > 0 && now-w.since() > limit+sweepEvery || s.tooSlow(c, w, now) {
 		c.endWait(w)
 	}
+	if w.phase() == running {
+		c.mu.Lock()
+		c.hear() // who waits that long should not wait for a client that has left
+		c.mu.Unlock()
+	}
 	s.checkReader(c, now)
 }
 

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"errors"
+	"net"
 	"time"
 
 	"serval/internal/wire"
@@ -62,6 +64,9 @@ func (c *conn) goOn() {
 			continue // more came meanwhile
 		default:
 			c.turn = resting
+			if !c.busy {
+				c.hear()
+			}
 		}
 		c.mu.Unlock()
 		return
@@ -71,7 +76,29 @@ func (c *conn) goOn() {
 // attend starts a goroutine for the connection. mu is held.
 func (c *conn) attend() {
 	c.turn, c.called = attended, false
+	c.hear()
 	go c.life()
+}
+
+// hear has the loop listen to the connection, if it does not yet. For most connections that carry one request it never has to:
+// the request is there when they are accepted, and they end with the response. Whoever waits for the client, in any way, has to
+// call it before; until it is called, nobody learns that the client left. mu is held.
+func (c *conn) hear() {
+	if c.heard || c.sock == nil {
+		return
+	}
+	c.heard = true
+	err := c.sock.Watch(false, c.readable)
+	if err == nil {
+		return
+	}
+	if !errors.Is(err, net.ErrClosed) {
+		c.srv.complain("accept_failed", "cannot serve a connection: %v", err)
+	}
+	c.nc.Close() // whoever reads or writes notices
+	if c.turn == resting && !c.busy {
+		c.end()
+	}
 }
 
 // call has whoever reads from the connection look at what is to become of it. mu is held.

@@ -87,6 +87,14 @@ class OutboxTest < WorkerTest
     assert_equal "eager", outbox.take.body
   end
 
+  # As those of Rails, and of whatever is in Rack::BodyProxy.
+  def test_bodies_that_are_arrays_inside_go_there_as_well
+    outbox.wake
+    body = Class.new { def to_ary; ["in", "side"]; end }.new # rubocop:disable Style/SingleLineMethods
+    @responder.respond(Request.new(1, 0), 200, {}, body)
+    assert_equal "inside", outbox.take.body
+  end
+
   def test_what_finds_no_room_goes_by_the_socket
     outbox.wake
     answer("a" * 100_000) while (frame = sent).nil?

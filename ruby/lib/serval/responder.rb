@@ -76,7 +76,7 @@ module Serval
     end
 
     def respond_by_kind(exchange, status, headers, head, body)
-      if (parts = parts_of(body)) then send_array(exchange, status, headers, head, parts)
+      if (parts = parts_of(body)) then @sender&.respond(exchange, status, headers, parts) || send_array(exchange, status, headers, head, parts)
       elsif callable?(body) then hand_over_or_skip(exchange, status, head, body)
       elsif bodiless?(status) then send_array(exchange, status, headers, head, [])
       elsif status != PARTIAL && (file = file_of(body)) then send_file(exchange, status, head, file)

@@ -40,7 +40,7 @@ func startComputing(t *testing.T, accelerator string) *testkit.Server {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "config.ru"), computes)
 	s := testkit.Command{Dir: dir, Flags: []string{"-w", "1", "-t", "2", "--accelerator", accelerator}}.Start(t)
-	for range 3 {
+	for range 4 {
 		s.Get("/20-ms")
 	}
 	if s.Logged("there is no accelerator") {

@@ -11,8 +11,12 @@ module Serval
     SLOW = 0.001 # seconds
     EAGER_REQUESTS = 64
     WATCHED_REQUESTS = 64
-    LONG = 0.005 # seconds of computing
     GUARDED_REQUESTS = 64
+
+    # In seconds: how long a long request computes, in what time two of them are a flock, and how much others compute while one starves.
+    LONG = 0.005
+    FLOCK = 0.25
+    STARVED = 0.05
 
     # How a moment without requests is sought, in seconds: for how long in all, how long new ones are held back for it, and
     # how long they are let go on between two attempts.
@@ -31,6 +35,7 @@ module Serval
       @eager = 0
       @watched = 0
       @guarded = 0
+      @long = 0
       @members = Array.new(size) { |index| Member.new(self, index) }
     end
 
@@ -167,7 +172,16 @@ module Serval
       waited = before ? took - computed - member.delayed : 0
       @eager = EAGER_REQUESTS if waited > SLOW && waited > took / 3
       @watched = WATCHED_REQUESTS
-      guard if @accelerated && before && computed > LONG
+      guard if @accelerated && before && (computed > STARVED || flock?(member.computed))
+    end
+
+    # Whether a request was long, and another one was just before. A single one may have met the garbage collector.
+    def flock?(computed)
+      return false if computed < LONG
+
+      last = @long
+      @long = clock
+      @long - last < FLOCK
     end
 
     # Those who compute for long come in flocks, too. While they do, somebody should be there to read, and then not wait for them.
@@ -196,7 +210,7 @@ module Serval
     # Notes what `slow` needs to know of the time before a request.
     def watch(member)
       @watched -= 1
-      member.note_delay
+      member.note
       cpu
     end
 
@@ -243,16 +257,27 @@ module Serval
         @schedule&.close
       end
 
-      def note_delay
-        @noted = delay
+      # Called by its own thread, as are the next two.
+      def note
+        @delay = delay
+        @computed = computing
       end
 
       # Seconds for which the thread has waited for a processor since then.
       def delayed
-        delay - @noted
+        delay - @delay
+      end
+
+      # Seconds for which the thread has computed since then.
+      def computed
+        computing - @computed
       end
 
       private
+
+      def computing
+        Process.clock_gettime(Process::CLOCK_THREAD_CPUTIME_ID)
+      end
 
       # In all, as far as the system tells.
       def delay

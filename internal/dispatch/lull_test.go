@@ -21,7 +21,6 @@ func crowd(each time.Duration) *Pool {
 func TestTheFrontRestsWhileWorkersHaveEnoughToCompute(t *testing.T) {
 	for each, want := range map[time.Duration]time.Duration{
 		10 * time.Microsecond:  0, // they would run dry
-		100 * time.Microsecond: 0, // they may in truth take less: it is only known when the front looked
 		300 * time.Microsecond: 600 * time.Microsecond,
 		20 * time.Millisecond:  lullMost,
 	} {
@@ -33,9 +32,10 @@ func TestTheFrontRestsWhileWorkersHaveEnoughToCompute(t *testing.T) {
 
 func TestTheFrontDoesNotRestWhenAWorkerNeedsIt(t *testing.T) {
 	for what, change := range map[string]func(m *member){
-		"waits for something else": func(m *member) { m.eager = true },
-		"has a single request":     func(m *member) { m.held = 1 },
-		"has a thread that hangs":  func(m *member) { m.stuck = 1 },
+		"waits for something else":  func(m *member) { m.eager = true },
+		"has a single request":      func(m *member) { m.held = 1 },
+		"has a thread that hangs":   func(m *member) { m.stuck = 1 },
+		"has many that take little": func(m *member) { m.held, m.pace.each = 21, 40*time.Microsecond },
 	} {
 		p := crowd(time.Millisecond)
 		change(p.members[1])

@@ -101,7 +101,7 @@ class ConcurrencyTest < WorkerTest
     bytes = Array.new(20) { |i| front.request(i, "/#{i}", body: "x" * (i * 100)) }.join
     random = Random.new(42)
     front.requests.write(bytes.slice!(0, random.rand(1..97))) until bytes.empty?
-    20.times { |i| assert_equal [i, "/#{i}"], front.frame.then { |frame| [frame.id, frame.headers["x-path"]] } }
+    20.times { |i| assert_equal "/#{i}", front.response(i).headers["x-path"] } # in any order: an outbox may be looked into before the socket
   end
 
   def test_a_frame_may_arrive_byte_by_byte

@@ -102,21 +102,20 @@ class Front
 
   # --- responses ---
 
-  # The next frame from the worker, whichever way it comes; nil at the end of file.
+  # The next frame from the worker, whichever way it comes; nil at the end of file. The socket is first: what wakes a front came before
+  # what is in the outbox.
   def frame(patience: PATIENCE)
     deadline = clock + patience
-    @outbox&.wake
-    until (frame = @outbox&.take || next_of_socket)
+    until (frame = next_of_socket || @outbox&.take)
       next if @outbox && !@outbox.doze
 
       wait_for(@requests, deadline, "a frame")
-      return @outbox&.take if fill.empty?
-
       @outbox&.wake
+      return @outbox&.take if fill.empty?
     end
     frame
   ensure
-    @outbox&.doze
+    @outbox&.doze || @outbox&.wake
   end
 
   # All frames for request +id+ up to the one that frees its thread, put together.
@@ -228,7 +227,7 @@ class Front
   end
 
   def next_of_socket
-    while (frame = Frame.take(@buffer))
+    while (frame = Frame.take(@buffer) || (fill if @requests.wait_readable(0)) && Frame.take(@buffer))
       frame.io = @descriptors.shift if %i[file stream outbox].include?(frame.name)
       return frame unless %i[outbox bell].include?(frame.name)
 

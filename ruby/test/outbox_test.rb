@@ -143,6 +143,16 @@ class OutboxTest < WorkerTest
     assert_operator @outbox.blocks, :>, 200_000 / 512
   end
 
+  # As under `ulimit -f`, which would end the process.
+  def test_where_files_must_not_be_that_long_there_is_none
+    pid = fork do
+      Process.setrlimit(:FSIZE, 300_000)
+      requests = Serval::Requests.new(UNIXSocket.pair[0])
+      exit!(requests.sender.outbox.nil?)
+    end
+    assert_predicate Process.wait2(pid).last, :success?
+  end
+
   def test_the_memory_cannot_be_cut
     assert_raises(SystemCallError) { File.for_fd(@file.fileno, "r+b", autoclose: false).truncate(0) }
   end

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define OUTBOX_SIZE 1048576 /* bytes of frames */
@@ -28,8 +29,11 @@ struct outbox {
 static unsigned int forks; /* of this process and its ancestors: who was forked must not write to what its parent shares with the front */
 static void forked(void) { forks++; }
 
-/* Makes the memory, and a descriptor for the front. NULL, if the system has none to give. */
+/* Makes the memory, and a descriptor for the front. NULL, if the system has none to give. A limit of file sizes counts for it as well, and
+ * who goes beyond is killed. */
 static struct outbox *outbox_open(int *fd) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < OUTBOX_AT + OUTBOX_SIZE) return NULL;
   *fd = memfd_create("serval outbox", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (*fd < 0) return NULL;
   void *memory = MAP_FAILED;
